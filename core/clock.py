@@ -1,0 +1,15 @@
+"""The one clock; all times are aware and in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The current time, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Milliseconds since 1970 of an aware time."""
+    return int(moment.timestamp() * 1000)

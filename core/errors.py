@@ -1,0 +1,213 @@
+"""The one error tree: every error knows its HTTP status, its stable code and how to mend the fault.
+
+EduError
+├── BadInput                400  the caller's fault
+│   ├── QueryError          400  a question that cannot be asked
+│   │   ├── UnknownMember        no such cube or member (details: nearest names)
+│   │   ├── InvalidQuery         the JSON is not a query
+│   │   ├── InvalidDate          a date string that nobody can read
+│   │   ├── NoJoinPath           the members cannot be joined
+│   │   └── Unanswerable         a right answer cannot be computed; refused instead of guessed
+│   ├── ModelError          400  a mistake in a model file (details: file, line, key)
+│   │   └── ModelErrors          every mistake of a load, together
+│   └── InvalidField        422  a field of a body or a parameter
+├── Unauthenticated         401  who are you?
+├── Forbidden               403  you may not
+│   └── AccessDenied             the policy of the model says no
+├── NotFound                404
+├── Conflict                409
+├── TooLarge                413
+├── TooMany                 429  come back after `retry_after` seconds
+├── Unavailable             503  a store is away; nothing was written
+│   └── StoreTimeout        504
+├── ContinueWait            200  still running: ask the same again (details: stage, time_elapsed)
+└── StartupError                 the process cannot start (settings, data folder, model)
+    └── FolderInUse              another process holds the data folder
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rapidfuzz import process
+
+
+class EduError(Exception):
+    """Something went wrong."""
+
+    code = "error"
+    status = 500
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        **details: Any,
+    ) -> None:
+        self.message = message or (self.__doc__ or "").strip().splitlines()[0]
+        self.code = code or type(self).code
+        self.hint = hint
+        self.details = {key: value for key, value in details.items() if value is not None}
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class BadInput(EduError):
+    """The request cannot be understood."""
+
+    code = "bad_input"
+    status = 400
+
+
+class QueryError(BadInput):
+    """The question cannot be asked."""
+
+    code = "query_error"
+
+
+class UnknownMember(QueryError):
+    """No such cube or member."""
+
+    code = "unknown_member"
+
+
+class InvalidQuery(QueryError):
+    """The query has the wrong form."""
+
+    code = "invalid_query"
+
+
+class InvalidDate(QueryError):
+    """The date cannot be read."""
+
+    code = "invalid_date"
+
+
+class NoJoinPath(QueryError):
+    """The members cannot be joined."""
+
+    code = "no_join_path"
+
+
+class Unanswerable(QueryError):
+    """A right answer to this question cannot be computed."""
+
+    code = "unanswerable"
+
+
+class ModelError(BadInput):
+    """A model file has a mistake."""
+
+    code = "model_error"
+
+
+class ModelErrors(ModelError):
+    """The model has mistakes."""
+
+    code = "model_errors"
+
+    def __init__(self, errors: list[ModelError]) -> None:
+        self.errors = errors
+        super().__init__("\n".join(str(error) for error in errors), count=len(errors))
+
+
+class InvalidField(BadInput):
+    """A field has a wrong value."""
+
+    code = "invalid_field"
+    status = 422
+
+
+class Unauthenticated(EduError):
+    """Log in first."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(EduError):
+    """You may not do that."""
+
+    code = "forbidden"
+    status = 403
+
+
+class AccessDenied(Forbidden):
+    """The access policy does not allow that."""
+
+    code = "access_denied"
+
+
+class NotFound(EduError):
+    """There is no such thing here."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(EduError):
+    """That contradicts what is already there."""
+
+    code = "conflict"
+    status = 409
+
+
+class TooLarge(EduError):
+    """That is too large."""
+
+    code = "too_large"
+    status = 413
+
+
+class TooMany(EduError):
+    """Too many requests; try again later."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 1, **details: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **details)
+        self.retry_after = retry_after
+
+
+class Unavailable(EduError):
+    """A store cannot be reached; nothing was written. Try again."""
+
+    code = "unavailable"
+    status = 503
+
+
+class StoreTimeout(Unavailable):
+    """The store did not answer in time."""
+
+    code = "timeout"
+    status = 504
+
+
+class ContinueWait(EduError):
+    """Continue wait"""
+
+    code = "continue_wait"
+    status = 200
+
+
+class StartupError(EduError):
+    """The process cannot start."""
+
+    code = "startup"
+
+
+class FolderInUse(StartupError):
+    """Another process holds the data folder."""
+
+    code = "folder_in_use"
+
+
+def nearest(name: str, names: list[str], limit: int = 3) -> list[str]:
+    """The names most like `name`, best first; none when nothing comes near."""
+    found = process.extract(name, names, limit=limit, score_cutoff=60)
+    return [match for match, _, _ in found]

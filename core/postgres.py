@@ -1,0 +1,86 @@
+"""The record: one connection pool and one way to write in a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from core.errors import StartupError, Unavailable
+
+Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
+_MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+
+class Postgres:
+    """A pool of connections to the record; rows come as dicts, time zone UTC."""
+
+    def __init__(self, url: str, size: int = 10) -> None:
+        self.url = url
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            min_size=min(2, size),
+            max_size=size,
+            open=False,
+            timeout=10,
+            kwargs={"row_factory": dict_row, "options": "-c timezone=UTC -c statement_timeout=60s"},
+        )
+
+    async def open(self) -> None:
+        """Connect, or say why not."""
+        try:
+            await self.pool.open(wait=True, timeout=15)
+        except PoolTimeout as error:
+            raise StartupError("Postgres does not answer.", hint="Check DATABASE_URL.") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction: committed at the end, rolled back by an exception."""
+        async with connected(), self.pool.connection() as connection:
+            yield connection
+
+    async def fetch(self, query: str, parameters: Any = None) -> list[DictRow]:
+        """All rows of one statement (a placeholder is `%s` or `%(name)s`)."""
+        async with self.transaction() as connection:
+            cursor = await connection.execute(query, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def fetch_one(self, query: str, parameters: Any = None) -> DictRow | None:
+        """The first row of one statement, or None."""
+        rows = await self.fetch(query, parameters)
+        return rows[0] if rows else None
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[None]:
+    """Turns a lost or refused connection into `Unavailable`."""
+    try:
+        yield
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        raise Unavailable("Postgres is away; nothing was written. Try again.") from error
+
+
+@contextmanager
+def connect(url: str) -> Iterator[psycopg.Connection[DictRow]]:
+    """One blocking connection with dict rows, for bulk work outside the event loop."""
+    with psycopg.connect(url, row_factory=dict_row, options="-c timezone=UTC") as connection:
+        yield connection
+
+
+def migrate(url: str) -> None:
+    """Bring the schema to the newest revision; two processes at once wait for each other."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")

@@ -1,0 +1,90 @@
+"""All settings, read once from the environment, from `.env` and from files in /run/secrets; nothing else reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SECRETS = Path("/run/secrets")
+_HOME = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Each field's environment variable is its name with `EDU_` before it, or the alias given here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EDU_",
+        env_file=".env",
+        secrets_dir=_SECRETS if _SECRETS.is_dir() else None,
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+    )
+
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("eduanalytics"),
+        description="The folder of the embedded stores, the generated secret and the server's address.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="A Postgres server (postgresql://…); without it we start one in the data folder.",
+    )
+    clickhouse_url: SecretStr | None = Field(
+        None,
+        validation_alias="CLICKHOUSE_URL",
+        description="A ClickHouse server (http[s]://user:password@host:port/database) or a folder "
+        "(chdb:///some/folder); without it ClickHouse runs in process over the data folder.",
+    )
+    valkey_url: SecretStr | None = Field(
+        None,
+        validation_alias="VALKEY_URL",
+        description="Valkey or Redis for sessions, limits and the live broker; without it they stay in process.",
+    )
+    models_dir: Path = Field(_HOME / "semantic_models", description="The folder with cubes/, views/ and reports/.")
+    host: str = Field("127.0.0.1", description="The address that the server listens on.")
+    port: int = Field(9090, ge=0, le=65535, description="The port that the server listens on; 0 takes a free one.")
+    time_zone: str = Field("UTC", description="The time zone of a query or a report that names none.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")
+
+    secret_key: SecretStr | None = Field(
+        None, description="Signs the tokens (32 bytes or more); without it one is made and kept in the data folder."
+    )
+    access_token_minutes: int = Field(5, ge=1, le=60, description="How long an access token is good.")
+    refresh_token_minutes: int = Field(10, ge=1, le=60 * 24 * 30, description="How long a refresh token is good.")
+    session_hours: int = Field(24, ge=1, le=24 * 90, description="How long a log-in can be refreshed.")
+    open_registration: bool = Field(True, description="Whether anybody may register as a student or a teacher.")
+    cors_origins: list[str] = Field(default_factory=list, description="Web origins that may call the API.")
+    docs: bool = Field(True, description="Whether /docs and /openapi.json are served.")
+
+    loader: bool | None = Field(
+        None, description="Whether the server also runs the loader; by default only with the embedded ClickHouse."
+    )
+    loader_poll_ms: int = Field(250, ge=10, le=60_000, description="How often the loader looks for new rows unasked.")
+    batch_rows: int = Field(50_000, ge=1, le=1_000_000, description="How many rows a batch holds at the most.")
+    accept_queue_mb: int = Field(32, ge=1, description="How much accepted input may wait for its commit, in MB.")
+    postgres_pool: int = Field(10, ge=2, le=200, description="How many connections to Postgres one process keeps.")
+    query_threads: int = Field(4, ge=1, le=64, description="How many ClickHouse queries one process runs at once.")
+    query_seconds: int = Field(30, ge=1, le=3600, description="How long a ClickHouse query may run.")
+    query_memory_mb: int = Field(4096, ge=16, description="How much memory a ClickHouse query may take.")
+    continue_wait_seconds: float = Field(
+        10, gt=0, le=90, description="After how long /load answers «Continue wait» and lets the client ask again."
+    )
+    max_body_mb: float = Field(10, gt=0, le=1024, description="The largest request body, in MB.")
+
+    @property
+    def embedded_postgres(self) -> bool:
+        """Whether Postgres is ours to start."""
+        return self.database_url is None
+
+    @property
+    def embedded_warehouse(self) -> bool:
+        """Whether ClickHouse runs in this process."""
+        return self.clickhouse_url is None or self.clickhouse_url.get_secret_value().startswith("chdb:")
