@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
 
 class EduError(Exception):
@@ -209,5 +209,5 @@ class FolderInUse(StartupError):
 
 def nearest(name: str, names: list[str], limit: int = 3) -> list[str]:
     """The names most like `name`, best first; none when nothing comes near."""
-    found = process.extract(name, names, limit=limit, score_cutoff=60)
+    found = process.extract(name, names, scorer=fuzz.ratio, limit=limit, score_cutoff=60)
     return [match for match, _, _ in found]

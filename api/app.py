@@ -1,0 +1,266 @@
+"""The one place where the parts are joined: stores, engine, ingestion, live quizzes, and the routes over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import FileResponse
+
+from api import health
+from api.admin import routes as admin
+from api.auth import routes as auth
+from api.auth.passwords import Passwords
+from api.auth.service import Accounts
+from api.auth.tokens import Tokens
+from api.bodies import BodyGuard
+from api.deps import Access, Fed, Services, authenticate
+from api.directory import routes as directory
+from api.envelope import Failure
+from api.errors import add_handlers
+from api.events import routes as events
+from api.live import routes as live
+from api.live.service import live_door
+from api.middleware import RequestContext
+from api.principal import Identities
+from api.queries import routes as queries
+from api.quizzes import routes as quizzes
+from api.reports import routes as reports
+from api.reports.definitions import load_reports
+from api.reports.service import Reports
+from api.responses import routes as responses
+from core.embedded import DataFolder, Stores, open_stores, open_warehouse, secret_key
+from core.errors import StartupError
+from core.postgres import Postgres
+from core.settings import Settings
+from core.telemetry import log
+from core.warehouse import Warehouse
+from engine.model import Catalog, load_catalog
+from engine.run.engine import Engine
+from engine.run.executor import Executor
+from ingestion.accept import Acceptor
+from ingestion.loader import Loader
+from ingestion.writer import Writer
+
+BASE = "/api/v1"
+_WEB = Path(__file__).resolve().parent.parent / "web"
+PUBLIC = frozenset(
+    {
+        "/",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+        "/readyz",
+        "/livez",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/openapi.json",
+        "/web",
+        *(f"{prefix}/auth/{verb}" for prefix in ("", BASE) for verb in ("register", "login", "refresh")),
+        live.SOCKET_PATH,  # its first frame carries the token
+    }
+)
+"""Every route that anybody may call; a route that is neither here nor has an access rule stops the start."""
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What the parts stand on; the semantic layer alone has no record."""
+
+    settings: Settings
+    warehouse: Warehouse
+    secret: bytes
+    folder: DataFolder
+    record: Postgres | None
+
+
+def create_app(settings: Settings | None = None, stores: Stores | None = None) -> FastAPI:
+    """The application; its lifespan opens the stores, or uses those that are given (and leaves them open)."""
+    settings = stores.settings if stores else settings or Settings()
+    alone = is_layer_alone(settings)
+    app = FastAPI(
+        title="EduAnalytics",
+        version=health.product_version(),
+        summary="Answers questions about learning.",
+        lifespan=_lifespan(settings, stores),
+        docs_url="/docs" if settings.docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        middleware=list(_middleware(settings)),
+        responses={"4XX": {"model": Failure, "description": "What was wrong, where, and what to do."}},
+    )
+    add_handlers(app)
+    _add_routes(app, alone)
+    check_access(app)
+    return app
+
+
+def is_layer_alone(settings: Settings) -> bool:
+    """A model folder of one's own over a ClickHouse of one's own, and no Postgres: only queries are answered."""
+    own_models = "models_dir" in settings.model_fields_set
+    return own_models and settings.clickhouse_url is not None and settings.database_url is None
+
+
+def _middleware(settings: Settings) -> Iterator[Middleware]:
+    yield Middleware(RequestContext)
+    if settings.cors_origins:
+        yield Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID", "Idempotency-Key", "x-cube-authorization"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    yield Middleware(BodyGuard, max_bytes=int(settings.max_body_mb * 1_000_000))
+
+
+def _add_routes(app: FastAPI, alone: bool) -> None:
+    app.include_router(health.router)
+    app.include_router(queries.router)
+    if alone:
+        return
+    app.include_router(auth.router, include_in_schema=False)
+    base = APIRouter(prefix=BASE)
+    for part in (auth, directory, quizzes, responses, events, reports, live, admin):
+        base.include_router(part.router)
+    app.include_router(base)
+    app.include_router(live.socket_router)
+    app.mount("/web", StaticFiles(directory=_WEB), name="web")
+    app.add_api_route("/", _landing, include_in_schema=False)
+
+
+async def _landing() -> FileResponse:
+    return FileResponse(_WEB / "index.html")
+
+
+def check_access(app: FastAPI) -> None:
+    """Raises `StartupError` for a route without an access rule: what nobody thought of stays closed."""
+    for route in iter_route_contexts(app.routes):
+        path = route.path or ""
+        if path not in PUBLIC and not _has_rule(getattr(route, "dependant", None)):
+            raise StartupError(f"{path} has no access rule.", hint="Depend on require(…), or name it in PUBLIC.")
+
+
+def _has_rule(dependant: Dependant | None) -> bool:
+    if dependant is None:
+        return False
+    return any(isinstance(part.call, Access) or _has_rule(part) for part in dependant.dependencies)
+
+
+def _lifespan(settings: Settings, stores: Stores | None) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                catalog = load_catalog(settings.models_dir)
+                foundation = await stack.enter_async_context(_foundation(settings, stores))
+                app.state.services = await stack.enter_async_context(_joined(foundation, catalog))
+                if url := getattr(app.state, "url", None):
+                    foundation.folder.note(url=url)
+            except Exception as error:
+                app.state.failure = error
+                raise
+            yield
+            log.info("stopping")
+
+    return lifespan
+
+
+@asynccontextmanager
+async def started(app: FastAPI) -> AsyncIterator[FastAPI]:
+    """The application with its lifespan running, without a server."""
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@asynccontextmanager
+async def _foundation(settings: Settings, stores: Stores | None) -> AsyncIterator[Foundation]:
+    if stores is not None:
+        yield Foundation(settings, stores.warehouse, stores.secret_key, stores.folder, stores.postgres)
+    elif is_layer_alone(settings):
+        async with _alone(settings) as foundation:
+            yield foundation
+    else:
+        async with open_stores(settings) as opened:
+            yield Foundation(settings, opened.warehouse, opened.secret_key, opened.folder, opened.postgres)
+
+
+@asynccontextmanager
+async def _alone(settings: Settings) -> AsyncIterator[Foundation]:
+    folder = DataFolder(settings.data_dir)
+    folder.hold()
+    try:
+        warehouse = await open_warehouse(settings, folder)
+        try:
+            yield Foundation(settings, warehouse, secret_key(settings, folder), folder, None)
+        finally:
+            warehouse.close()
+    finally:
+        folder.release()
+
+
+@asynccontextmanager
+async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Services]:
+    settings = foundation.settings
+    loader = Loader(foundation.record, foundation.warehouse, settings) if foundation.record else None
+    version = (lambda: loader.data_version) if loader and runs_loader(settings) else None
+    engine = Engine(catalog, Executor(foundation.warehouse, catalog, settings, version), settings)
+    services = Services(
+        settings=settings,
+        tokens=Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes)),
+        identities=Identities(foundation.record),
+        warehouse=foundation.warehouse,
+        catalog=catalog,
+        engine=engine,
+        reports=Reports(load_reports(settings.models_dir / "reports"), engine),
+    )
+    if foundation.record is None or loader is None:
+        yield services
+        return
+    async with _fed(services, foundation.record, loader, foundation.secret):
+        yield services
+
+
+def runs_loader(settings: Settings) -> bool:
+    """Whether this process brings rows to ClickHouse; by default where ClickHouse is in this process."""
+    return settings.embedded_warehouse if settings.loader is None else settings.loader
+
+
+@asynccontextmanager
+async def _fed(services: Services, record: Postgres, loader: Loader, secret: bytes) -> AsyncIterator[None]:
+    settings = services.settings
+    async with AsyncExitStack() as stack:
+        if runs_loader(settings):
+            await stack.enter_async_context(_running(loader))
+        writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
+        accounts = Accounts(settings, record, services.tokens, services.identities, Passwords(), secret)
+        services.record = record
+        services.fed = Fed(accounts, Acceptor(record, writer), writer, loader)
+        door = live_door(settings, record, partial(authenticate, services), writer)
+        services.extra = {"live": door}
+        await stack.enter_async_context(door.hub)
+        yield
+
+
+@asynccontextmanager
+async def _running(loader: Loader) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(loader.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task

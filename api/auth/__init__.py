@@ -1,0 +1,1 @@
+"""Who are you: registration, log-in, tokens.  routes → service → store; passwords and tokens are their own modules."""

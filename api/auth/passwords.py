@@ -1,0 +1,43 @@
+"""Passwords are kept as argon2id hashes (ASVS 5.0: t=1, 46 MiB, p=1), made in threads, at most two at a time."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cached_property
+
+from anyio import CapacityLimiter, to_thread
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+
+class Passwords:
+    """Hashes and checks passwords."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
+
+    @cached_property
+    def _limiter(self) -> CapacityLimiter:
+        return CapacityLimiter(2)
+
+    @cached_property
+    def _dummy(self) -> str:
+        return self._hasher.hash(secrets.token_hex(16))
+
+    async def hash(self, password: str) -> str:
+        """The hash to keep."""
+        return await to_thread.run_sync(self._hasher.hash, password, limiter=self._limiter)
+
+    async def matches(self, password: str, kept: str | None) -> bool:
+        """Whether it is the password; takes the same time when nothing is kept (an unknown address)."""
+        return await to_thread.run_sync(self._check, password, kept, limiter=self._limiter)
+
+    def _check(self, password: str, kept: str | None) -> bool:
+        try:
+            return self._hasher.verify(kept or self._dummy, password) and kept is not None
+        except (Argon2Error, InvalidHashError):
+            return False
+
+    def outdated(self, kept: str) -> bool:
+        """Whether the hash was made with older parameters."""
+        return self._hasher.check_needs_rehash(kept)

@@ -1,0 +1,99 @@
+"""The bodies of registration, log-in and their answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api.fields import Body, Id, Name, TimeZone
+
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        to_lower=True,
+        min_length=3,
+        max_length=254,
+        pattern=r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$",
+    ),
+]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=200)]
+
+
+class Registration(Body):
+    """A new account: in a school that exists (student, teacher), or the first admin of a new school."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Ada Example",
+                    "email": "ada@example.org",
+                    "password": "correct horse battery",
+                    "role": "student",
+                    "school_id": 1,
+                },
+                {
+                    "name": "Head Teacher",
+                    "email": "head@example.org",
+                    "password": "correct horse battery",
+                    "role": "admin",
+                    "school_name": "Hilltop School",
+                    "time_zone": "Europe/Berlin",
+                },
+            ]
+        }
+    )
+    name: Name
+    email: Email
+    password: Password
+    role: Literal["student", "teacher", "admin"] = "student"
+    school_id: Id | None = None
+    school_name: Name | None = None
+    time_zone: TimeZone = "UTC"
+
+
+class Login(Body):
+    """An address and a password."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": "ada@example.org", "password": "correct horse battery"}]}
+    )
+    email: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=254)]
+    password: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class Refresh(Body):
+    """The refresh token that the last log-in or refresh gave."""
+
+    refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class User(BaseModel):
+    """An account without its secrets."""
+
+    id: int
+    school_id: int | None
+    role: str
+    name: str
+    email: str | None
+    external_id: str | None = None
+    created_at: datetime
+
+
+class TokenPair(BaseModel):
+    """An access token for the `Authorization` header, and a refresh token for one use."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the name of the scheme
+    expires_in: int = Field(description="Seconds that the access token is good.")
+    refresh_expires_in: int = Field(description="Seconds that the refresh token is good.")
+
+
+class LoggedIn(TokenPair):
+    """The tokens and whose they are."""
+
+    user: User

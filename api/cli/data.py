@@ -1,0 +1,166 @@
+"""import, status, settings: the data and its way to ClickHouse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from api.cli.client import api, get, quiet, read_settings, run
+from api.cli.options import Data, Output
+from api.cli.output import Format, complain, console, errors, print_json, print_record, print_rows
+from core.embedded import Stores, open_stores
+from core.errors import FolderInUse
+from core.settings import Settings
+from ingestion.importers import ImportReport
+from ingestion.importers import import_folder as bring
+from ingestion.loader import Loader
+
+_LAG_SECONDS = 60
+
+
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="A folder of csv or csv.gz tables.")],
+    source: Annotated[str | None, typer.Option(help="The namespace of its ids; without it the folder's name.")] = None,
+    rejects: Annotated[Path | None, typer.Option(help="Where refused rows are written, as CSV.")] = None,
+    data: Data = None,
+) -> None:
+    """Bring a folder of tables into the record; run it again whenever you like. Exit code 1 if rows were refused."""
+    if not folder.is_dir():
+        complain(f"{folder} is no folder.")
+        raise typer.Exit(2)
+    settings = quiet(read_settings(data))
+    report = run(lambda: _import(settings, folder, source, rejects))
+    rows = [
+        {
+            "table": table,
+            "read": done.read,
+            "new": done.inserted,
+            "changed": done.updated,
+            "unchanged": done.unchanged,
+            "refused": done.rejected,
+        }
+        for table, done in report.tables.items()
+    ]
+    print_rows(rows, Format.TABLE, f"{report.source}: {report.inserted:,} new rows in {report.seconds:.1f} s")
+    for name in report.ignored:
+        console.print(f"ignored: {name}", style="yellow", highlight=False)
+    for sample in report.samples[:10]:
+        complain(str(sample))
+    if report.rejected:
+        complain(
+            f"{report.rejected:,} rows were refused" + (f"; see {rejects}" if rejects else "; --rejects keeps them")
+        )
+        raise typer.Exit(1)
+
+
+async def _import(settings: Settings, folder: Path, source: str | None, rejects: Path | None) -> ImportReport:
+    async with record(settings) as (url, stores):
+        with progress_bar() as told:
+            report = await asyncio.to_thread(bring, url, folder, source=source, progress=told, rejects=rejects)
+        if stores is not None:
+            await drain(stores)
+    return report
+
+
+@asynccontextmanager
+async def record(settings: Settings) -> AsyncIterator[tuple[str, Stores | None]]:
+    """The record's URL: that of a running server (which brings the rows to ClickHouse), else our own stores."""
+    try:
+        async with open_stores(settings) as stores:
+            yield stores.postgres.url, stores
+    except FolderInUse as error:
+        url = error.details.get("database_url")
+        if not url:
+            raise
+        yield url, None
+
+
+async def drain(stores: Stores) -> None:
+    """Until ClickHouse has every committed row."""
+    loader = Loader(stores.postgres, stores.warehouse, stores.settings)
+    try:
+        with errors.status("bringing the rows to ClickHouse"):
+            await loader.drain(seconds=24 * 3600)
+    finally:
+        await loader.close()
+
+
+class progress_bar:  # noqa: N801 - used like a function
+    """A bar for each table: rows, rate, time that remains."""
+
+    def __enter__(self) -> Callable[[int, int | None, str], None]:
+        rate = TextColumn("{task.fields[rate]}")
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            rate,
+            TimeRemainingColumn(),
+            console=errors,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._progress.start()
+        return self._tell
+
+    def _tell(self, done: int, total: int | None, table: str) -> None:
+        if table not in self._tasks:
+            self._tasks[table] = self._progress.add_task(table, total=total, rate="")
+        task = self._tasks[table]
+        speed = self._progress.tasks[task].speed
+        self._progress.update(task, completed=done, total=total, rate=f"{speed:,.0f} rows/s" if speed else "")
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def status(
+    healthy: Annotated[
+        bool, typer.Option("--healthy", help="Only tell by the exit code whether the lag is small.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Count the record's rows too.")] = False,
+    output: Output = Format.TABLE,
+    data: Data = None,
+) -> None:
+    """How far ClickHouse is behind the record, and what was refused."""
+    settings = quiet(read_settings(data, loader=False))
+
+    async def work() -> Any:
+        async with api(settings) as client:
+            return await get(client, "/api/v1/status", exact=exact)
+
+    found = run(work)
+    if healthy:
+        raise typer.Exit(0 if found["lag_seconds"] < _LAG_SECONDS else 1)
+    if output is Format.JSON:
+        print_json(found)
+        return
+    if output is Format.CSV:
+        print_rows(found["pipelines"], output)
+    else:
+        for pipeline in found["pipelines"]:
+            print_record(pipeline, pipeline.pop("name"))
+        rest = {key: value for key, value in found.items() if key not in {"pipelines", "model"}} | found["model"]
+        for key, value in rest.items():
+            console.print(f"{key.replace('_', ' '):<22}{value}", highlight=False)
+
+
+def settings(output: Output = Format.TABLE, data: Data = None) -> None:
+    """Every setting with its value; secrets are not shown."""
+    chosen = read_settings(data)
+    rows = []
+    for name, field in type(chosen).model_fields.items():
+        value = getattr(chosen, name)
+        shown = (
+            "(set)" if isinstance(value, SecretStr) else value if isinstance(value, int | float | None) else str(value)
+        )
+        variable = str(field.validation_alias or f"EDU_{name.upper()}")
+        rows.append({"variable": variable, "value": shown, "what it does": field.description})
+    print_rows(rows, output)

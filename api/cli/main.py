@@ -1,0 +1,48 @@
+"""The commands of `eduanalytics`."""
+
+from __future__ import annotations
+
+import typer
+
+from api.cli import access, ask, data, demo, serve
+from api.health import product_version
+
+app = typer.Typer(
+    name="eduanalytics",
+    help="Answers questions about learning: a semantic layer over ClickHouse, fed from Postgres.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    serve.serve,
+    demo.demo,
+    serve.load,
+    ask.query,
+    ask.report,
+    ask.reports,
+    access.token,
+    data.status,
+    data.settings,
+):
+    app.command()(command)
+app.command("import")(data.import_folder)
+app.add_typer(ask.models_app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(product_version())
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Answers questions about learning: a semantic layer over ClickHouse, fed from Postgres."""
+
+
+def main() -> None:
+    """The entry point."""
+    app()

@@ -1,0 +1,138 @@
+"""What a route may ask for: the joined parts, the caller, and a rule who may come in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from api.principal import Identities, Principal
+from core.errors import Forbidden, Unauthenticated, Unavailable
+from core.postgres import Postgres
+from core.settings import Settings
+from core.warehouse import Warehouse
+from engine.query.access import SecurityContext
+
+if TYPE_CHECKING:
+    from api.auth.service import Accounts
+    from api.auth.tokens import Tokens
+    from api.reports.service import Reports
+    from engine.model.catalog import Catalog
+    from engine.run.engine import Engine
+    from ingestion.accept import Acceptor
+    from ingestion.loader import Loader
+    from ingestion.writer import Writer
+
+ROLES = ("student", "teacher", "admin", "operator")
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What needs a record: accounts, and the ways in for events and answers."""
+
+    accounts: Accounts
+    acceptor: Acceptor
+    writer: Writer
+    loader: Loader
+
+
+@dataclass
+class Services:
+    """The parts that `api/app.py` joined; `extra` holds those of one door only (the live hub)."""
+
+    settings: Settings
+    tokens: Tokens
+    identities: Identities
+    warehouse: Warehouse
+    catalog: Catalog
+    engine: Engine
+    reports: Reports
+    record: Postgres | None = None
+    fed: Fed | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def postgres(self) -> Postgres:
+        """The record; raises `Unavailable` where the semantic layer runs alone."""
+        if self.record is None:
+            raise Unavailable("This server has no record; it answers queries only.")
+        return self.record
+
+    @property
+    def ingestion(self) -> Fed:
+        """Accounts and the ways in; raises `Unavailable` where the semantic layer runs alone."""
+        if self.fed is None:
+            raise Unavailable("This server has no record; it answers queries only.")
+        return self.fed
+
+
+def get_services(connection: HTTPConnection) -> Services:
+    """The joined parts; `Unavailable` before the start has ended."""
+    found = getattr(connection.app.state, "services", None)
+    if not isinstance(found, Services):
+        raise Unavailable("The server is starting. Try again.")
+    return found
+
+
+def read_token(connection: HTTPConnection) -> str:
+    """The token of `Authorization: Bearer x`, or bare, or of `x-cube-authorization`."""
+    headers = connection.headers
+    text = (headers.get("x-cube-authorization") or headers.get("authorization") or "").strip()
+    if not text:
+        raise Unauthenticated("Authorization header isn't set", code="no_token")
+    scheme, _, rest = text.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else text
+
+
+async def authenticate(services: Services, token: str) -> Principal:
+    """The caller of a token, confirmed by the record."""
+    principal = services.tokens.verify(token)
+    await services.identities.confirm(principal)
+    return principal
+
+
+async def current_principal(connection: HTTPConnection) -> Principal:
+    """The caller; raises `Unauthenticated`."""
+    known = getattr(connection.state, "principal", None)
+    if isinstance(known, Principal):
+        return known
+    principal = await authenticate(get_services(connection), read_token(connection))
+    connection.state.principal = principal
+    return principal
+
+
+class Access:
+    """The rule of a route: which roles may come in; every route has one or is named public in `api/app.py`."""
+
+    def __init__(self, *roles: str) -> None:
+        self.roles = frozenset(roles or ROLES) | {"operator"}
+        self.any_role = not roles
+
+    async def __call__(self, connection: HTTPConnection) -> Principal:
+        """The caller, if his role is one of ours."""
+        principal = await current_principal(connection)
+        if not self.any_role and principal.role not in self.roles:
+            raise Forbidden(f"A {principal.role} may not do that.", needs=sorted(self.roles))
+        return principal
+
+
+def require(*roles: str) -> Access:
+    """The rule for these roles (none named: whoever is logged in); an operator may always."""
+    return Access(*roles)
+
+
+async def security_context(
+    connection: HTTPConnection, principal: Annotated[Principal, Depends(current_principal)]
+) -> SecurityContext:
+    """What the access policies of the model look at."""
+    return await get_services(connection).identities.context(principal)
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+Caller = Annotated[Principal, Depends(require())]
+ContextDep = Annotated[SecurityContext, Depends(security_context)]

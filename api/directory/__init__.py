@@ -1,0 +1,1 @@
+"""Who learns where: schools, classrooms, users, enrolments.  routes → service (rules) → store (SQL)."""

@@ -1,0 +1,159 @@
+"""The directory's rules: who may make and change what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.errors import ExclusionViolation, UniqueViolation
+
+from api.auth import store as account_store
+from api.auth.passwords import Passwords
+from api.auth.schemas import User
+from api.directory import store
+from api.directory.schemas import (
+    Classroom,
+    ClassroomChange,
+    Enrolment,
+    EnrolmentEnd,
+    NewClassroom,
+    NewEnrolment,
+    NewSchool,
+    NewUser,
+    School,
+    SchoolChange,
+    UserChange,
+    changed,
+)
+from api.principal import Identities
+from api.scope import Scope
+from api.sql import written
+from core.errors import Conflict, Forbidden, InvalidField, NotFound
+from core.postgres import Postgres
+
+_OWN_FIELDS = {"name", "password"}
+
+
+@dataclass
+class Directory:
+    """Schools, classrooms, users and enrolments."""
+
+    postgres: Postgres
+    identities: Identities
+    passwords: Passwords
+
+    async def find(self, table: str, noun: str, scope: Scope, row_id: int) -> dict[str, Any]:
+        """A row that the caller may see; not visible and not there are the same `NotFound`."""
+        row = await store.one(self.postgres, table, scope.parameters, row_id)
+        if row is None:
+            raise NotFound(f"There is no such {noun}.")
+        return row
+
+    async def create_school(self, wish: NewSchool) -> School:
+        """A new school, by an operator."""
+        async with self.postgres.transaction() as connection:
+            return School(**await written(connection, store.INSERT_SCHOOL, wish.model_dump()))
+
+    async def change_school(self, scope: Scope, school_id: int, change: SchoolChange) -> School:
+        """Another name or time zone."""
+        await self.find("schools", "school", scope, school_id)
+        async with self.postgres.transaction() as connection:
+            row = await written(connection, store.UPDATE_SCHOOL, {"id": school_id, **changed(change)})
+        return School(**row)
+
+    async def create_classroom(self, scope: Scope, wish: NewClassroom) -> Classroom:
+        """A new classroom of a school."""
+        school_id = scope.school_for(wish.school_id)
+        await self.find("schools", "school", scope, school_id)
+        await self._check_teacher(scope, school_id, wish.teacher_id)
+        async with self.postgres.transaction() as connection:
+            row = await written(connection, store.INSERT_CLASSROOM, wish.model_dump() | {"school_id": school_id})
+        self.identities.forget()
+        return Classroom(**row)
+
+    async def change_classroom(self, scope: Scope, classroom_id: int, change: ClassroomChange) -> Classroom:
+        """Another name, subject or teacher."""
+        row = await self.find("classrooms", "classroom", scope, classroom_id)
+        await self._check_teacher(scope, row["school_id"], change.teacher_id)
+        async with self.postgres.transaction() as connection:
+            row = await written(connection, store.UPDATE_CLASSROOM, {"id": classroom_id, **changed(change)})
+        self.identities.forget()
+        return Classroom(**row)
+
+    async def _check_teacher(self, scope: Scope, school_id: int, teacher_id: int | None) -> None:
+        if teacher_id is None:
+            return
+        teacher = await store.one(self.postgres, "users", scope.parameters, teacher_id)
+        if teacher is None or teacher["school_id"] != school_id or teacher["role"] != "teacher":
+            raise InvalidField("This school has no such teacher.", field="teacher_id")
+
+    async def create_user(self, scope: Scope, wish: NewUser) -> User:
+        """A new account, by an admin for his school, or by an operator."""
+        if wish.role == "operator" and not scope.principal.is_operator:
+            raise Forbidden("Only an operator makes an operator.")
+        school_id = None if wish.role == "operator" else scope.school_for(wish.school_id)
+        if school_id is not None:
+            await self.find("schools", "school", scope, school_id)
+        hashed = await self.passwords.hash(wish.password) if wish.password else None
+        async with self.postgres.transaction() as connection:
+            row = await account_store.insert_user(
+                connection,
+                school_id=school_id,
+                role=wish.role,
+                name=wish.name,
+                email=wish.email,
+                password_hash=hashed,
+                external_id=wish.external_id,
+            )
+        return User(**row)
+
+    async def change_user(self, scope: Scope, user_id: int, change: UserChange) -> User:
+        """By its owner (name, password) or an admin; a new password or role ends the account's log-ins."""
+        user = await self.find("users", "user", scope, user_id)
+        self._check_change(scope, user, change)
+        values = changed(change) | {"id": user_id, "password_hash": None}
+        if change.password:
+            values["password_hash"] = await self.passwords.hash(change.password)
+        try:
+            async with self.postgres.transaction() as connection:
+                row = await written(connection, store.UPDATE_USER, values)
+                if change.password or change.role not in (None, user["role"]):
+                    await connection.execute(store.END_SESSIONS, {"id": user_id})
+        except UniqueViolation:
+            raise Conflict("That e-mail address is taken.", code="email_taken") from None
+        self.identities.forget()
+        return User(**row)
+
+    def _check_change(self, scope: Scope, user: dict[str, Any], change: UserChange) -> None:
+        own = user["id"] == scope.principal.user_id
+        if not scope.whole_school and not (own and change.model_fields_set <= _OWN_FIELDS):
+            raise Forbidden("You may change your own name and password; an admin changes the rest.")
+        if "operator" in (change.role, user["role"]) and change.role not in (None, user["role"]):
+            raise Forbidden("An operator is no member of a school; make another account.")
+
+    async def enrol(self, scope: Scope, wish: NewEnrolment) -> Enrolment:
+        """Begin a membership; `Conflict` when one is open already."""
+        classroom = await self.find("classrooms", "classroom", scope, wish.classroom_id)
+        user = await self.find("users", "user", scope, wish.user_id)
+        if user["school_id"] != classroom["school_id"]:
+            raise NotFound("There is no such user.")
+        if user["role"] != wish.role:
+            raise InvalidField(f"This user is a {user['role']}.", field="role")
+        values = wish.model_dump() | {"school_id": classroom["school_id"]}
+        try:
+            async with self.postgres.transaction() as connection:
+                row = await written(connection, store.INSERT_ENROLMENT, values)
+        except (UniqueViolation, ExclusionViolation):
+            raise Conflict("This user is in that classroom already.", code="enrolled") from None
+        self.identities.forget()
+        return Enrolment(**row)
+
+    async def end_enrolment(self, scope: Scope, enrolment_id: int, change: EnrolmentEnd) -> Enrolment:
+        """End a membership; what was answered before stays with the classroom."""
+        row = await self.find("enrolments", "enrolment", scope, enrolment_id)
+        if change.valid_to is not None and change.valid_to <= row["valid_from"]:
+            raise InvalidField("It ends before it begins.", field="valid_to")
+        async with self.postgres.transaction() as connection:
+            row = await written(connection, store.END_ENROLMENT, {"id": enrolment_id, **changed(change)})
+        self.identities.forget()
+        return Enrolment(**row)

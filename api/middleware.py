@@ -1,0 +1,115 @@
+"""Around every request: an id, security headers, a log line, metrics. Pure ASGI: streams and sockets pass untouched."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.envelope import failure
+from core.ids import new_id
+from core.telemetry import http_requests, http_seconds, log
+
+_ID = re.compile(r"[\w.:\-]{1,100}")
+_QUIET = {"/health", "/health/live", "/health/ready", "/metrics"}
+_DOCS = ("/docs", "/redoc")
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+}
+_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+
+class RequestContext:
+    """Gives a request its id, and its answer the headers, the log line and the metrics."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or socket."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
+        await self._http(scope, receive, send, request_id)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        started = time.perf_counter()
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(MutableHeaders(scope=message), scope["path"], request_id)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as error:
+            log.error("unforeseen_error", path=scope["path"], exc_info=error)
+            if not status:
+                await internal(scope["path"])(scope, receive, answer)
+        finally:
+            _record(scope, status, time.perf_counter() - started)
+
+
+def internal(path: str) -> Response:
+    """The answer to what we did not foresee; the log has the rest."""
+    return failure(path, 500, "Something went wrong on our side.", "internal")
+
+
+def _request_id(scope: Scope) -> str:
+    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return given if _ID.fullmatch(given) else str(new_id())
+
+
+def _add_headers(headers: MutableHeaders, path: str, request_id: str) -> None:
+    headers["X-Request-ID"] = request_id
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("Cache-Control", "no-store")
+    if not path.startswith(_DOCS):
+        headers.setdefault("Content-Security-Policy", _POLICY)
+
+
+def route_template(scope: Scope) -> str:
+    """The path of the route with its parameters' names; one value for all that is not found."""
+    with suppress(KeyError, AttributeError, TypeError):
+        found: Any = scope["fastapi"]["effective_route_context"]
+        return str(found.path_format)
+    return str(getattr(scope.get("route"), "path", "unknown"))
+
+
+def _record(scope: Scope, status: int, seconds: float) -> None:
+    route = route_template(scope)
+    http_requests.labels(scope["method"], route, str(status)).inc()
+    http_seconds.labels(scope["method"], route).observe(seconds)
+    if scope["path"] not in _QUIET:
+        principal = scope.get("state", {}).get("principal")
+        log.info(
+            "request",
+            method=scope["method"],
+            route=route,
+            status=status,
+            milliseconds=round(seconds * 1000, 1),
+            user_id=getattr(principal, "user_id", None),
+            school_id=getattr(principal, "school_id", None),
+        )

@@ -1,0 +1,210 @@
+"""What there is to ask: the catalog in Cube's form, reduced to what the caller may see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from engine.model.catalog import (
+    Catalog,
+    Cube,
+    Dimension,
+    Folder,
+    Hierarchy,
+    Measure,
+    Segment,
+    View,
+    ViewMember,
+)
+from engine.query.access import SecurityContext, visible
+from engine.run.annotation import describe_granularity, drill, member_type
+
+Json = dict[str, Any]
+_FORMATS = {
+    "currency": "$,.2~f",
+    "percent": ".2~%",
+    "number": ",.2~f",
+    "abbr": ".2~s",
+    "accounting": "(,.2f",
+    "decimal": ",.2f",
+}
+_PRECISE = {"number": ",.{}f", "percent": ".{}%", "currency": "$,.{}f"}
+
+
+def meta_body(catalog: Catalog, context: SecurityContext, *, extended: bool = False, only_views: bool = False) -> Json:
+    """The cubes and views with at least one visible member."""
+    components = _components(catalog)
+    owners: list[Cube | View] = [*([] if only_views else catalog.cubes.values()), *catalog.views.values()]
+    told = (_owner(owner, catalog, context, components, extended) for owner in owners if owner.shown.public)
+    cubes = [each for each in told if each["measures"] or each["dimensions"] or each["segments"]]
+    shown = {each["name"] for each in cubes}
+    groups = [
+        {"name": group.name, "title": group.title, "description": group.description, "views": group.views}
+        for group in catalog.view_groups.values()
+        if shown & set(group.views)
+    ]
+    return {"cubes": cubes} | ({"viewGroups": groups} if groups else {})
+
+
+def _owner(
+    owner: Cube | View, catalog: Catalog, context: SecurityContext, components: Mapping[str, int], extended: bool
+) -> Json:
+    allowed = visible(catalog, context, owner)
+
+    def shown(members: Mapping[str, Any]) -> list[Any]:
+        return [each for each in members.values() if each.shown.public and (allowed is None or each.name in allowed)]
+
+    is_view = isinstance(owner, View)
+    told: Json = {
+        "name": owner.name,
+        "type": "view" if is_view else "cube",
+        "title": owner.shown.title,
+        "isVisible": True,
+        "public": True,
+        "description": owner.shown.description,
+        "connectedComponent": components.get(owner.name),
+        "meta": owner.shown.meta,
+        "viewGroups": [group.name for group in catalog.view_groups.values() if owner.name in group.views] or None,
+    }
+    told = {key: value for key, value in told.items() if value is not None}
+    names = {each.full_name for each in shown(owner.dimensions)}
+    return (
+        told
+        | {
+            "measures": [_measure(catalog, each) for each in shown(owner.measures)],
+            "dimensions": [_dimension(each) for each in shown(owner.dimensions)],
+            "segments": [_segment(each) for each in shown(owner.segments)],
+            "hierarchies": [
+                _hierarchy(each, owner.name)
+                for each in owner.hierarchies.values()
+                if each.public and names & set(each.levels)
+            ],
+            "folders": [_flat(each) for each in _folders(owner)],
+            "nestedFolders": [_nested(each) for each in _folders(owner)],
+        }
+        | (_extended(owner) if extended else {})
+    )
+
+
+def _measure(catalog: Catalog, each: Measure | ViewMember) -> Json:
+    measure = cast(Measure, each.member if isinstance(each, ViewMember) else each)
+    return _shown(each) | {
+        "formatDescription": _format(each.shown.format, member_type(measure)),
+        "cumulativeTotal": bool(measure.extra.get("rolling_window")),
+        "cumulative": bool(measure.extra.get("cumulative") or measure.extra.get("rolling_window")),
+        "type": member_type(measure),
+        "aggType": _camel(measure.type),
+        **drill(catalog, each),
+        **_alias(each),
+    }
+
+
+def _dimension(each: Dimension | ViewMember) -> Json:
+    dimension = cast(Dimension, each.member if isinstance(each, ViewMember) else each)
+    told = _shown(each) | {
+        "type": member_type(dimension),
+        "suggestFilterValues": dimension.extra.get("suggest_filter_values", True) is not False,
+        "primaryKey": dimension.primary_key,
+        **_alias(each),
+    }
+    if each.shown.format is not None:
+        told["formatDescription"] = _format(each.shown.format, dimension.type)
+    if dimension.granularities:
+        told["granularities"] = [describe_granularity(own) for own in dimension.granularities.values()]
+    return told | {key: dimension.extra[key] for key in ("order", "key", "links") if dimension.extra.get(key)}
+
+
+def _segment(each: Segment | ViewMember) -> Json:
+    return _shown(each) | _alias(each)
+
+
+def _shown(each: Measure | Dimension | Segment | ViewMember) -> Json:
+    shown = each.shown
+    told: Json = {
+        "name": each.full_name,
+        "title": shown.title,
+        "shortTitle": shown.short_title,
+        "description": shown.description,
+        "format": shown.format,
+        "currency": shown.currency,
+        "meta": shown.meta,
+        "isVisible": True,
+        "public": True,
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _alias(each: Any) -> Json:
+    return {"aliasMember": each.alias_member} if isinstance(each, ViewMember) else {}
+
+
+def _hierarchy(each: Hierarchy, owner: str) -> Json:
+    name = each.name if "." in each.name else f"{owner}.{each.name}"
+    return {"name": name, "title": each.title, "levels": list(each.levels), "public": True}
+
+
+def _folders(owner: Cube | View) -> Iterable[Folder]:
+    return owner.folders if isinstance(owner, View) else ()
+
+
+def _flat(folder: Folder) -> Json:
+    return {"name": folder.name, "members": _members(folder)}
+
+
+def _members(folder: Folder) -> list[str]:
+    nested = ([each] if isinstance(each, str) else _members(each) for each in folder.members)
+    return [name for names in nested for name in names]
+
+
+def _nested(folder: Folder) -> Json:
+    members = [each if isinstance(each, str) else _nested(each) for each in folder.members]
+    return {"name": folder.name, "members": members}
+
+
+def _extended(owner: Cube | View) -> Json:
+    told: Json = {"fileName": owner.source.file}
+    if isinstance(owner, Cube):
+        told |= {
+            "sql": owner.sql.text if owner.sql else None,
+            "sqlTable": owner.table,
+            "refreshKey": owner.extra.get("refresh_key"),
+        }
+        told["joins"] = [
+            {"name": join.name, "relationship": join.relationship, "sql": join.sql.text}
+            for join in owner.joins.values()
+        ]
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _components(catalog: Catalog) -> dict[str, int]:
+    """The number of the group of cubes which joins tie together, whatever their direction."""
+    near: dict[str, set[str]] = {name: set() for name in catalog.cubes}
+    for cube in catalog.cubes.values():
+        for other in cube.joins:
+            near[cube.name].add(other)
+            near.setdefault(other, set()).add(cube.name)
+    found: dict[str, int] = {}
+    for name in near:
+        if name not in found:
+            number = len(set(found.values())) + 1
+            reached = [name]
+            while reached:
+                here = reached.pop()
+                if here not in found:
+                    found[here] = number
+                    reached += near[here]
+    return found
+
+
+def _format(given: Any, kind: str) -> Json | None:
+    name = given if isinstance(given, str) else "number" if kind == "number" else None
+    if name is None:
+        return None
+    base, _, digits = name.partition("_")
+    specifier = _PRECISE[base].format(digits) if digits and base in _PRECISE else _FORMATS.get(name, name)
+    return {"name": name, "specifier": specifier}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)

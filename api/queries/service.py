@@ -1,0 +1,59 @@
+"""What the query routes do, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from api.queries.meta import meta_body
+from api.queries.shapes import check_single, dry_run_body, load_body, sql_body
+from engine.query.access import SecurityContext
+from engine.run.engine import Answer, Engine
+
+
+class Queries:
+    """Cube's endpoints over an engine; each returns the body as bytes."""
+
+    def __init__(self, engine: Engine, wait: float) -> None:
+        """`wait`: after so many seconds the client is told to ask again."""
+        self.engine = engine
+        self._wait = wait
+
+    async def load(self, payload: Any, context: SecurityContext, *, multi: bool, cache: str | None) -> bytes:
+        """/load; ContinueWait while the query still runs."""
+        request = self.engine.normalize(payload, cache)
+        if not multi:
+            check_single(request)
+        answer: Answer = await self.engine.run(request, context, wait=self._wait)
+        return orjson.dumps(load_body(answer, multi=multi))
+
+    async def sql(self, payload: Any, context: SecurityContext) -> bytes:
+        """/sql."""
+        request = self.engine.normalize(payload)
+        return orjson.dumps(sql_body(self.engine.compile(request, context), request), default=str)
+
+    async def dry_run(self, payload: Any, context: SecurityContext) -> bytes:
+        """/dry-run: everything but running it."""
+        request = self.engine.normalize(payload)
+        self.engine.compile(request, context)
+        return orjson.dumps(dry_run_body(request))
+
+    async def meta(self, context: SecurityContext, *, extended: bool, only_views: bool) -> bytes:
+        """/meta."""
+        body = meta_body(self.engine.catalog, context, extended=extended, only_views=only_views)
+        return orjson.dumps(body, default=str)
+
+
+async def while_connected(work: Awaitable[bytes], disconnected: Callable[[], Awaitable[None]]) -> bytes | None:
+    """The result of `work`; None if the client went away first, and then the work is cancelled."""
+    job = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(disconnected())
+    try:
+        await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return job.result() if job.done() else None
+    finally:
+        job.cancel()
+        gone.cancel()

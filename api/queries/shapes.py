@@ -1,0 +1,128 @@
+"""The bodies of Cube's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from core.errors import InvalidQuery
+from engine.query.normalisation import REGULAR, Request
+from engine.query.request import Query
+from engine.run.engine import Answer
+from engine.run.result import Result
+from engine.sql.statement import Statement
+
+Json = dict[str, Any]
+
+
+def load_body(answer: Answer, *, multi: bool) -> Json:
+    """The answer to /load; a client that does not ask for `multi` gets the one result without its wrapping."""
+    results = [_result(result) for result in answer.results]
+    if multi:
+        return {
+            "queryType": answer.request.type,
+            "results": results,
+            "pivotQuery": answer.request.pivot,
+            "slowQuery": False,
+        }
+    check_single(answer.request)
+    return results[0]
+
+
+def check_single(request: Request) -> None:
+    """Refuse several queries of a client that reads one result."""
+    if request.type != REGULAR:
+        raise InvalidQuery(
+            f"'{request.type}' query type is not supported by the client.Please update the client.",
+            hint="Send queryType=multi.",
+        )
+
+
+def _result(result: Result) -> Json:
+    return {
+        "query": result.echo,
+        "lastRefreshTime": _iso(result.table.refreshed),
+        "annotation": result.annotation,
+        "dataSource": "default",
+        "dbType": "clickhouse",
+        "external": False,
+        "slowQuery": False,
+        **({} if result.total is None else {"total": result.total}),
+        "data": result.data(),
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+
+
+def sql_body(statements: Sequence[Statement], request: Request) -> Any:
+    """The answer to /sql: one object, or a list of them for several queries."""
+    bodies = [_sql(statement, query) for statement, query in zip(statements, request.queries, strict=True)]
+    return bodies[0] if request.type == REGULAR else bodies
+
+
+def _sql(statement: Statement, query: Query) -> Json:
+    time = next((each for each in query.time_dimensions if each.granularity), None)
+    names = {column.alias: column.member for column in statement.columns}
+    body: Json = {
+        "sql": [statement.sql, list(statement.parameters.values())],
+        "parameters": dict(statement.parameters),
+        "order": query_order(query),
+        "aliasNameToMember": names,
+        "memberNames": list(dict.fromkeys(column.member for column in statement.columns)),
+        "dataSource": "default",
+        "external": False,
+        "cacheKeyQueries": [],
+        "preAggregations": [],
+        "lambdaQueries": {},
+        "canUseTransformedQuery": transformed(query),
+    }
+    if time is not None:
+        member = f"{time.dimension}.{time.granularity}"
+        body["timeDimensionAlias"] = next((alias for alias, name in names.items() if name == member), None)
+        body["timeDimensionField"] = time.dimension
+    return {"sql": body, "dataSource": "default"}
+
+
+def dry_run_body(request: Request) -> Json:
+    """The answer to /dry-run: the queries as they were understood."""
+    return {
+        "queryType": request.type,
+        "normalizedQueries": [
+            {**echo, "cacheMode": request.cache, "queryType": request.type} for echo in request.echoes
+        ],
+        "queryOrder": [query_order(query) for query in request.queries],
+        "transformedQueries": [transformed(query) for query in request.queries],
+        "pivotQuery": {**request.pivot, "cacheMode": request.cache},
+    }
+
+
+def query_order(query: Query) -> dict[str, str]:
+    """The order of the rows; where the query names none: by time, else by the first measure, else by a dimension."""
+    if query.order is not None:
+        return {each.member: "desc" if each.desc else "asc" for each in query.order}
+    time = next((each.dimension for each in query.time_dimensions if each.granularity), None)
+    if time is not None:
+        return {time: "asc"}
+    if query.measures and query.dimensions:
+        return {query.measures[0]: "desc"}
+    return {query.dimensions[0]: "asc"} if query.dimensions else {}
+
+
+def transformed(query: Query) -> Json:
+    """What a rollup would have to offer to serve the query."""
+    times = sorted([time.dimension, time.granularity] for time in query.time_dimensions if time.granularity)
+    return {
+        "sortedDimensions": sorted(query.dimensions),
+        "sortedTimeDimensions": times,
+        "timeDimensions": times,
+        "measures": list(query.measures),
+        "hasNoTimeDimensionsWithoutGranularity": all(time.granularity for time in query.time_dimensions),
+    }
+
+
+def stage_body(stage: str, time_elapsed: int) -> Json:
+    """«Continue wait»: the client asks again at once."""
+    return {"error": "Continue wait", "stage": stage, "timeElapsed": time_elapsed}

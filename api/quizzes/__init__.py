@@ -1,0 +1,1 @@
+"""Quizzes, versioned: what was asked never changes.  routes → service → store; questions brings them to one form."""

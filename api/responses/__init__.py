@@ -1,0 +1,1 @@
+"""Answers: one, or {"responses": [...]}; the server grades.  routes → service → ingestion (write), store (read)."""

@@ -1,0 +1,1 @@
+"""Documentation: how-to by hand, reference from the code, decisions in adr/."""

@@ -1,0 +1,102 @@
+"""Writes docs/reference/ from the code; a test compares, so that the pages cannot rot."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+from core import errors
+from core.settings import Settings
+
+_FOLDER = Path(__file__).resolve().parent / "reference"
+_NOTE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """File name → text of every reference page."""
+    return {
+        "settings.md": _NOTE + _settings(),
+        "errors.md": _NOTE + _errors(),
+        "http.md": _NOTE + _http(),
+        "cli.md": _NOTE + _cli(),
+        "models.md": _NOTE + _models(),
+    }
+
+
+def _settings() -> str:
+    lines = ["# Settings", "", "| variable | default | what it does |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        variable = field.validation_alias or f"EDU_{name.upper()}"
+        default = "" if field.default is None or field.is_required() else f"`{field.default}`"
+        if field.default_factory is not None:
+            default = "(see text)"
+        if isinstance(field.default, Path):
+            default = "`semantic_models/`"
+        lines.append(f"| `{variable}` | {default} | {field.description} |")
+    lines += ["", "Each can also be a file in `/run/secrets` with the variable's name in small letters, or a line in `.env`."]
+    return "\n".join(lines) + "\n"
+
+
+def _tree(kind: type[errors.EduError]) -> Iterator[type[errors.EduError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+def _errors() -> str:
+    lines = ["# Errors", "", "| code | status | meaning |", "|---|---|---|"]
+    known = {kind.code: kind for kind in reversed(list(_tree(errors.EduError))) if kind.__module__ == "core.errors"}
+    for code, kind in sorted(known.items()):
+        meaning = (inspect.getdoc(kind) or "").splitlines()[0]
+        lines.append(f"| `{code}` | {kind.status} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _http() -> str:
+    from api.app import create_app
+
+    paths = create_app(Settings()).openapi()["paths"]
+    lines = ["# HTTP endpoints", "", "| method | path | what it does |", "|---|---|---|"]
+    for path, methods in sorted(paths.items()):
+        for method, operation in methods.items():
+            lines.append(f"| {method.upper()} | `{path}` | {operation.get('summary', '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cli() -> str:
+    import typer.main
+
+    from api.cli import app
+
+    group = typer.main.get_command(app)
+    lines = ["# Command line", "", "| command | what it does |", "|---|---|"]
+    for name, command in sorted(getattr(group, "commands", {}).items()):
+        lines.append(f"| `eduanalytics {name}` | {command.get_short_help_str(200)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _models() -> str:
+    from engine.model.loader import load_catalog
+
+    catalog = load_catalog(Path(__file__).resolve().parent.parent / "semantic_models")
+    lines = ["# Cubes and their members", ""]
+    for cube in sorted(catalog.cubes.values(), key=lambda cube: cube.name):
+        lines += [f"## {cube.name}", "", f"{cube.shown.description or ''}", "", "| member | kind | meaning |", "|---|---|---|"]
+        for kind, members in (("measure", cube.measures), ("dimension", cube.dimensions), ("segment", cube.segments)):
+            for member in members.values():
+                if member.shown.public:
+                    lines.append(f"| `{cube.name}.{member.name}` | {kind} | {' '.join((member.shown.description or '').split())} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write the pages."""
+    _FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (_FOLDER / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""A question → SQL → an answer.
+
+model    YAML → frozen Catalog
+query    JSON → normalised → lifted (literals out) → bound (members, rights)
+plan     bound → logical plan (which rows, which grain, which joins)
+sql      plan → ClickHouse SQL, verified
+run      SQL → rows
+"""
+
+from __future__ import annotations
+
+from engine.compiler import STEPS, compile_query, explain_query
+from engine.model import Catalog, load_catalog
+from engine.query.access import SecurityContext
+from engine.query.request import Query
+from engine.sql.statement import Column, Statement
+
+__all__ = [
+    "STEPS",
+    "Catalog",
+    "Column",
+    "Query",
+    "SecurityContext",
+    "Statement",
+    "compile_query",
+    "explain_query",
+    "load_catalog",
+]

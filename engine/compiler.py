@@ -1,0 +1,78 @@
+"""The pipeline from a normalised query to a statement, each step a pure function; plans are kept by query shape."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from engine.explain import explain
+from engine.model.catalog import Catalog
+from engine.plan.builder import build
+from engine.query.access import SecurityContext
+from engine.query.bind import bind
+from engine.query.lift import Lifted, Shape, lift
+from engine.query.request import Query
+from engine.sql.render import SETTINGS, Rendered, render
+from engine.sql.statement import Statement
+from engine.sql.verify import verify
+
+STEPS: tuple[Callable[..., Any], ...] = (lift, bind, build, render, verify)
+"""query → (shape, values) → bound query → plan → SQL with slots → checked SQL."""
+_KEPT = 2000
+_shapes: WeakKeyDictionary[Catalog, OrderedDict[Shape, Rendered]] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def compile_query(catalog: Catalog, query: Query, context: SecurityContext) -> Statement:
+    """The SQL that answers `query` for this caller; QueryError or AccessDenied if it cannot be answered."""
+    lifted = lift(query, context)
+    return _filled(_rendered(catalog, lifted.shape), lifted, query)
+
+
+def explain_query(catalog: Catalog, query: Query, context: SecurityContext) -> str:
+    """The plan of `query` in words."""
+    return explain(_rendered(catalog, lift(query, context).shape).plan)
+
+
+def _rendered(catalog: Catalog, shape: Shape) -> Rendered:
+    with _lock:
+        kept = _shapes.setdefault(catalog, OrderedDict())
+        found = kept.get(shape)
+        if found is not None:
+            kept.move_to_end(shape)
+            return found
+    made = verify(render(build(bind(catalog, shape))))
+    with _lock:
+        kept[shape] = made
+        if len(kept) > _KEPT:
+            kept.popitem(last=False)
+    return made
+
+
+def _filled(rendered: Rendered, lifted: Lifted, query: Query) -> Statement:
+    parameters: dict[str, Any] = {recipe.name: recipe.fill(lifted.values) for recipe in rendered.recipes}
+    if query.limit is not None:
+        parameters["limit"] = query.limit
+    if query.offset is not None:
+        parameters["offset"] = query.offset
+    return Statement(
+        sql=rendered.sql,
+        parameters=parameters,
+        columns=rendered.columns,
+        settings=SETTINGS,
+        total=rendered.total,
+        cubes=rendered.cubes,
+        policy=_policy(lifted),
+    )
+
+
+def _policy(lifted: Lifted) -> str:
+    """A digest of the caller's groups and attributes."""
+    shape = lifted.shape
+    attributes = [(name, None if slot is None else lifted.values[slot.index]) for name, slot in shape.attributes]
+    text = repr((sorted(shape.groups), attributes))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,60 @@
+"""What stands in spelled-out SQL for things that only a question decides, and small rewrites of SQL trees."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+LOCAL = "__local"
+"""Function name: the argument as wall time in the query's zone."""
+TRUNCATED = "__truncated"
+"""Function name: a time dimension (argument 1) in buckets of a granularity (argument 2: `cube.dim.granularity`)."""
+FORMULAS = ("number", "string", "time", "boolean")
+"""Types of measures that are expressions over aggregates."""
+FILTERED = "__filtered"
+"""Function name: the query's conditions on a member (argument 1) applied to an expression (argument 2)."""
+CONTEXT = "__context"
+"""Function name: an attribute of the caller (argument 1), how it is used (2), on which expression (3)."""
+SCAN = "__scan__"
+"""Prefix of a table name that stands for another cube's table."""
+_RESERVED = frozenset(
+    """
+    all and any anti array as asc asof between by case cross desc distinct else end final format from full global
+    group having ilike in inner interval into is join left like limit not null offset on or order outer prewhere
+    right sample select semi settings then union using values when where window with
+    """.split()  # noqa: SIM905 - a list of forty quoted words is harder to read
+)
+
+
+def identifier(name: str) -> exp.Identifier:
+    """A table or column name, quoted where ClickHouse would take it for a keyword."""
+    return exp.Identifier(this=name, quoted=name.lower() in _RESERVED)
+
+
+def sub_query_alias(dimension: str) -> str:
+    """The alias of the sub-query that computes a dimension (`cube.dim`)."""
+    return dimension.replace(".", "__") + "__sub"
+
+
+def plain_table(tree: exp.Expr) -> exp.Expr:
+    """`SELECT * FROM t` becomes t, any other SELECT a sub-query."""
+    if not isinstance(tree, exp.Query):
+        return tree
+    plain = isinstance(tree, exp.Select) and {key for key, value in tree.args.items() if value} <= {
+        "expressions",
+        "from_",
+    }
+    if plain and len(tree.expressions) == 1 and isinstance(tree.expressions[0], exp.Star):
+        source = tree.args["from_"].this
+        if isinstance(source, exp.Table) and not source.args.get("alias") and not source.expressions:
+            source.pop()
+            return source
+    return exp.Subquery(this=tree)
+
+
+def null_on_zero(tree: exp.Expr) -> exp.Expr:
+    """`a / b` becomes `a / nullIf(b, 0)`: a ratio over nothing is unknown, not infinite."""
+    for node in list(tree.find_all(exp.Div)):
+        divisor = node.expression
+        if not (isinstance(divisor, exp.Literal) and divisor.name.strip("0.")):
+            node.set("expression", exp.Nullif(this=divisor.copy(), expression=exp.Literal.number(0)))
+    return tree

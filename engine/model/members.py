@@ -1,0 +1,184 @@
+"""From the YAML of a measure, dimension, segment, join … to its frozen form."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from engine.model.catalog import Case, Dimension, Join, Measure, Relationship, Segment
+from engine.model.intervals import fits_parent, parse_interval, shift
+from engine.model.schema import DIMENSION_TYPES, MEASURE_TYPES, RELATIONSHIPS, Reader, titled
+from engine.model.terms import PREDEFINED, Granularity, Sql
+
+_DIMENSION_EXTRA = (
+    *("aliases", "mask", "suggest_filter_values", "enable_suggestions", "values_as_segments", "field_type", "order"),
+    *("key", "links", "values", "multi_stage", "add_group_by", "filter", "time_shift"),
+)
+_MEASURE_EXTRA = (
+    *("aliases", "mask", "cumulative", "rolling_window", "multi_stage", "group_by", "reduce_by", "add_group_by"),
+    *("grain", "filter", "time_shift", "order_by", "case"),
+)
+_ORIGIN = datetime.fromisoformat("2024-01-01")  # a Monday and a New Year's Day: weeks and years begin alike
+
+
+def read_dimension(reader: Reader, cube: str, cube_title: str) -> Dimension:
+    """A dimension; exactly one of sql, case, latitude + longitude gives its value."""
+    name = reader.name()
+    kind = reader.choice("type", DIMENSION_TYPES)
+    case = _case(reader)
+    latitude, longitude = (_nested_sql(reader, key) for key in ("latitude", "longitude"))
+    given = [reader.has("sql"), reader.has("case"), reader.has("latitude", "longitude")]
+    if kind != "switch" and sum(given) != 1:
+        reader.wrong("a dimension needs exactly one of sql, case, or latitude with longitude.")
+    if (kind == "geo") != reader.has("latitude", "longitude") and not (kind == "geo" and reader.has("sql")):
+        reader.wrong("geo needs latitude and longitude, other types have none.", "type")
+    return Dimension(
+        cube=cube,
+        name=name,
+        type=kind,
+        shown=reader.shown(name, cube_title),
+        source=reader.source(),
+        sql=reader.sql("sql"),
+        case=case,
+        latitude=latitude,
+        longitude=longitude,
+        primary_key=reader.flag("primary_key"),
+        sub_query=reader.flag("sub_query"),
+        propagate_filters=reader.flag("propagate_filters_to_sub_query"),
+        granularities={each.name: each for each in map(_granularity, reader.children("granularities", "granularity"))},
+        extra=reader.rest(*_DIMENSION_EXTRA),
+        unsupported=_unsupported_dimension(reader, kind),
+    )
+
+
+def _unsupported_dimension(reader: Reader, kind: str) -> str | None:
+    if kind == "switch":
+        return "dimensions of type switch"
+    if reader.entry.get("multi_stage"):
+        return "multi-stage dimensions"
+    case = reader.entry.get("case")
+    return "case with switch" if isinstance(case, dict) and "switch" in case else None
+
+
+def _nested_sql(reader: Reader, key: str) -> Sql | None:
+    value = reader.entry.get(key)
+    if isinstance(value, dict):
+        text = value.get("sql")
+        inner = Reader(value, "segment", reader.file, reader.mistakes)  # type: ignore[arg-type]
+        return inner.sql("sql") if text is not None else None
+    return reader.sql(key)
+
+
+def _case(reader: Reader) -> Case | None:
+    case = reader.child("case", "case")
+    if case is None or case.has("switch"):
+        return None
+    when: list[tuple[Sql, str | Sql]] = []
+    for branch in case.children("when", "when"):
+        condition, label = branch.sql("sql"), _label(branch)
+        if condition is None or label is None:
+            branch.wrong("a branch of a case needs sql and label.")
+        else:
+            when.append((condition, label))
+    otherwise = case.child("else", "when")
+    return Case(tuple(when), _label(otherwise) if otherwise else None)
+
+
+def _label(reader: Reader) -> str | Sql | None:
+    if isinstance(reader.entry.get("label"), dict):
+        return _nested_sql(reader, "label")
+    return reader.text("label")
+
+
+def _granularity(reader: Reader) -> Granularity:
+    name = reader.name()
+    text, offset = reader.text("interval"), reader.text("offset")
+    interval = parse_interval(text) if text else None
+    if name in PREDEFINED and not reader.has("sql"):
+        reader.wrong(f"'{name}' is a built-in granularity.", "name")
+    if text is None and not reader.has("sql"):
+        reader.wrong("a granularity needs an interval.")
+    elif text and (interval is None or (interval.months, interval.milliseconds) <= (0, 0)):
+        reader.wrong(f"'{text}' is not an interval such as '3 months'.", "interval")
+        interval = None
+    elif text and not reader.has("origin") and not fits_parent(text):
+        reader.wrong(f"'{text}' does not divide the next larger unit evenly: give an origin.", "interval")
+    origin = _origin(reader, offset)
+    return Granularity(
+        name, reader.text("title") or titled(name), text, interval, origin, offset, reader.source(), reader.sql("sql")
+    )
+
+
+def _origin(reader: Reader, offset: str | None) -> str | None:
+    """The given origin, or a fixed one: Monday 2024-01-01 moved by the offset."""
+    given = reader.text("origin")
+    try:
+        start = datetime.fromisoformat(given.strip()) if given else _ORIGIN
+    except ValueError:
+        reader.wrong(f"'{given}' is not a date such as 2024-08-15.", "origin")
+        return None
+    if offset:
+        moved = parse_interval(offset)
+        if moved is None:
+            reader.wrong(f"'{offset}' is not an interval such as '-6 months'.", "offset")
+            return None
+        start = shift(start, moved)
+    return start.replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def read_measure(reader: Reader, cube: str, cube_title: str) -> Measure:
+    """A measure; only `count`, `rank` and multi-stage measures may lack sql."""
+    name = reader.name()
+    kind = reader.choice("type", MEASURE_TYPES)
+    if not reader.has("sql", "case") and kind not in ("count", "rank") and not reader.has("multi_stage"):
+        reader.wrong(f"a measure of type {kind} needs sql.")
+    return Measure(
+        cube=cube,
+        name=name,
+        type=kind,
+        shown=reader.shown(name, cube_title),
+        source=reader.source(),
+        sql=reader.sql("sql"),
+        filters=_conditions(reader, "filters"),
+        drill_filters=_conditions(reader, "drill_filters"),
+        drill_members=reader.words("drill_members"),
+        extra=reader.rest(*_MEASURE_EXTRA),
+        unsupported=_unsupported_measure(reader, kind),
+    )
+
+
+def _unsupported_measure(reader: Reader, kind: str) -> str | None:
+    if kind == "running_total" or reader.has("rolling_window"):
+        return "rolling windows"
+    if kind in ("rank", "number_agg") or reader.entry.get("multi_stage"):
+        return "multi-stage measures"
+    for key in ("time_shift", "group_by", "reduce_by", "add_group_by", "grain", "filter", "case"):
+        if reader.has(key):
+            return f"measures with {key}"
+    return None
+
+
+def _conditions(reader: Reader, key: str) -> tuple[Sql, ...]:
+    found = (each.sql("sql") for each in reader.children(key, "segment"))
+    return tuple(each for each in found if each is not None)
+
+
+def read_segment(reader: Reader, cube: str, cube_title: str) -> Segment | None:
+    """A segment, None if it has no usable sql."""
+    name, sql = reader.name(), reader.sql("sql")
+    if sql is None:
+        if not reader.has("sql"):
+            reader.wrong("a segment needs sql.")
+        return None
+    return Segment(cube, name, reader.shown(name, cube_title), reader.source(), sql)
+
+
+def read_join(reader: Reader, cube: str) -> Join | None:
+    """A join, None if it has no usable sql."""
+    name, sql = reader.name(), reader.sql("sql")
+    relationship = reader.choice("relationship", tuple(RELATIONSHIPS))
+    if sql is None:
+        if not reader.has("sql"):
+            reader.wrong("a join needs sql.")
+        return None
+    return Join(cube, name, cast(Relationship, RELATIONSHIPS[relationship]), sql, reader.source())

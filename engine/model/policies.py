@@ -1,0 +1,112 @@
+"""Access policies: who sees which members and which rows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any, Literal
+
+from engine.model.document import Entry
+from engine.model.rights import Attribute, Members, Policy, PolicyFilter, PolicyGroup
+from engine.model.schema import Reader
+
+_ATTRIBUTE = re.compile(
+    r"\{\s*(?:security_context|securityContext|user_attributes|userAttributes)\.([A-Za-z_][\w.]*)\s*\}"
+)
+OPERATORS = frozenset(
+    """
+    equals notEquals in notIn contains notContains startsWith notStartsWith endsWith notEndsWith gt gte lt lte
+    set notSet inDateRange notInDateRange onTheDate beforeDate beforeOrOnDate afterDate afterOrOnDate measureFilter
+    """.split()  # noqa: SIM905 - a list of forty quoted words is harder to read
+)
+_NEED_NO_VALUES = ("set", "notSet", "measureFilter")
+
+
+def read_policies(reader: Reader) -> tuple[Policy, ...]:
+    """The policies of a cube or a view."""
+    return tuple(_policy(each) for each in reader.children("access_policy", "policy"))
+
+
+def _policy(reader: Reader) -> Policy:
+    groups = [*reader.words("group"), *reader.words("groups"), *reader.words("role")]
+    if len([key for key in ("group", "groups", "role") if reader.has(key)]) != 1:
+        reader.wrong("a policy needs exactly one of group and groups ('*' is everyone).")
+    conditions = []
+    for each in reader.entry.get("conditions") or []:
+        text = each.get("if") if isinstance(each, dict) else None
+        if not isinstance(text, str) or not _is_condition(text):
+            reader.wrong("a condition is {if: …} of security_context values with and, or, not.", "conditions")
+        else:
+            conditions.append(text)
+    if reader.has("member_masking") and not reader.has("member_level"):
+        reader.wrong("member_masking needs member_level beside it.", "member_masking")
+    return Policy(
+        frozenset(groups),
+        tuple(conditions),
+        _members(reader, "member_level"),
+        _members(reader, "member_masking"),
+        _rows(reader),
+        reader.source(),
+    )
+
+
+def _members(reader: Reader, key: str) -> Members | None:
+    child = reader.child(key, "members")
+    if child is None:
+        return None
+    includes = child.words("includes")
+    everything = includes == ("*",) or not child.has("includes")
+    return Members(None if everything else frozenset(includes), frozenset(child.words("excludes")))
+
+
+def _rows(reader: Reader) -> PolicyGroup | None:
+    rows = reader.child("row_level", "rows")
+    if rows is None or rows.flag("allow_all"):
+        return None
+    filters = tuple(_filter(each) for each in rows.children("filters", "condition"))
+    if not filters:
+        rows.wrong("row_level needs filters, or allow_all: true.")
+    return PolicyGroup("and", filters)
+
+
+def _filter(reader: Reader) -> PolicyFilter | PolicyGroup:
+    for operator in ("and", "or"):
+        if reader.has(operator):
+            return _group(reader, operator)
+    operator = reader.text("operator") or "equals"
+    if operator not in OPERATORS:
+        reader.wrong(f"'{operator}' is not a filter operator.", "operator")
+    raw = reader.entry.get("values")
+    values = tuple(_value(each) for each in (raw if isinstance(raw, list) else [] if raw is None else [raw]))
+    if not values and operator not in _NEED_NO_VALUES:
+        reader.wrong("a filter needs values.")
+    return PolicyFilter(reader.text("member") or "", operator, values)
+
+
+def _group(reader: Reader, operator: Literal["and", "or"] | str) -> PolicyGroup:
+    inner = tuple(_filter(each) for each in reader.children(operator, "condition"))
+    return PolicyGroup("or" if operator == "or" else "and", inner)
+
+
+def _value(value: Any) -> str | Attribute | None:
+    if value is None:
+        return None
+    if isinstance(value, Entry) and len(value) == 1:  # an unquoted {security_context.x}
+        value = "{" + next(iter(value)) + "}"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    found = _ATTRIBUTE.fullmatch(text.strip())
+    return Attribute(tuple(found.group(1).split("."))) if found else text
+
+
+def condition_tree(text: str) -> ast.expr:
+    """The parsed condition; SyntaxError if it is no expression."""
+    return ast.parse(text.strip().removeprefix("{").removesuffix("}").strip(), mode="eval").body
+
+
+def _is_condition(text: str) -> bool:
+    try:
+        tree = condition_tree(text)
+    except SyntaxError:
+        return False
+    allowed = (ast.Name, ast.Attribute, ast.BoolOp, ast.UnaryOp, ast.Not, ast.And, ast.Or, ast.Load)
+    return all(isinstance(node, allowed) for node in ast.walk(tree))

@@ -1,0 +1,96 @@
+"""Join trees: which cube to start from and which declared edges to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from weakref import WeakKeyDictionary
+
+from core.errors import NoJoinPath, Unanswerable
+from engine.model.catalog import Catalog
+from engine.plan.nodes import Edge, Tree
+from engine.query.bound import Path
+
+_Parents = Mapping[str, str]
+_searched: WeakKeyDictionary[Catalog, dict[str, _Parents]] = WeakKeyDictionary()
+
+
+def join_tree(catalog: Catalog, paths: Iterable[Path], fact: str | None = None) -> Tree | None:
+    """The best tree over the cubes of `paths`, None if no root reaches them all.
+
+    Best: the fewest edges; then the fact as root, so that none of its rows is lost; then the fewest edges that
+    multiply, so that the order of dimensions does not matter; then the root named first. A path of several cubes
+    fixes its edges.
+    """
+    listed = list(dict.fromkeys(paths))
+    forced = _forced(listed)
+    cubes = list(dict.fromkeys(cube for path in listed for cube in path))
+    best: tuple[tuple[int, bool, int], Tree] | None = None
+    for root in cubes:
+        if root in forced:
+            continue
+        parents = _search(catalog, root, forced) if forced else _search_free(catalog, root)
+        tree = _tree(catalog, root, cubes, parents)
+        if tree is None:
+            continue
+        rank = (len(tree.edges), root != fact, sum(edge.relationship == "one_to_many" for edge in tree.edges))
+        if best is None or rank < best[0]:
+            best = rank, tree
+    return best[1] if best else None
+
+
+def required_tree(catalog: Catalog, paths: Iterable[Path], fact: str | None = None) -> Tree:
+    """`join_tree`, or NoJoinPath."""
+    listed = list(paths)
+    tree = join_tree(catalog, listed, fact)
+    if tree is None:
+        names = ", ".join(f"'{cube}'" for cube in dict.fromkeys(cube for path in listed for cube in path))
+        raise NoJoinPath(f"Can't find join path to join {names}")
+    return tree
+
+
+def _forced(paths: list[Path]) -> dict[str, str]:
+    forced: dict[str, str] = {}
+    for path in paths:
+        for parent, child in pairwise(path):
+            if forced.setdefault(child, parent) != parent:
+                raise Unanswerable(
+                    f"'{child}' is reached by two paths, from '{forced[child]}' and from '{parent}'.",
+                    hint="Give one of them a cube of its own with extends.",
+                )
+    return forced
+
+
+def _search_free(catalog: Catalog, root: str) -> _Parents:
+    known = _searched.setdefault(catalog, {})
+    if root not in known:
+        known[root] = _search(catalog, root, {})
+    return known[root]
+
+
+def _search(catalog: Catalog, root: str, forced: Mapping[str, str]) -> _Parents:
+    """Breadth first: the parent of every cube within reach."""
+    parents: dict[str, str] = {root: root}
+    queue = [root]
+    for cube in queue:
+        for name in catalog.cubes[cube].joins:
+            if name not in parents and forced.get(name, cube) == cube:
+                parents[name] = cube
+                queue.append(name)
+    return parents
+
+
+def _tree(catalog: Catalog, root: str, cubes: list[str], parents: _Parents) -> Tree | None:
+    edges: dict[str, Edge] = {}
+    for target in cubes:
+        chain: list[Edge] = []
+        node = target
+        while node != root and node not in edges:
+            if node not in parents:
+                return None
+            parent = parents[node]
+            chain.append(Edge(parent, node, catalog.cubes[parent].joins[node].relationship))
+            node = parent
+        for edge in reversed(chain):
+            edges[edge.child] = edge
+    return Tree(root, tuple(edges.values()))

@@ -1,0 +1,275 @@
+"""Names become members; hidden and unknown ones are refused, default filters and the caller's policies are added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from core.errors import InvalidQuery, Unanswerable, UnknownMember, nearest
+from engine.model.catalog import Catalog, Cube, Dimension, Measure, Member, Segment, View, ViewMember
+from engine.model.policies import OPERATORS
+from engine.model.rights import Policy
+from engine.model.terms import PREDEFINED
+from engine.query.access import Access
+from engine.query.bound import (
+    BoundDimension,
+    BoundFilter,
+    BoundGroup,
+    BoundMeasure,
+    BoundOrder,
+    BoundQuery,
+    BoundSegment,
+    BoundTree,
+    Path,
+)
+from engine.query.lift import Shape
+from engine.query.request import Filter, FilterGroup, FilterTree, Query, TimeDimension, leaves
+
+_GRAIN = {name: rank for rank, name in enumerate(PREDEFINED)}
+
+
+@dataclass(slots=True)
+class _Binder:
+    """The work on one query: what was granted by which policies, cube by cube and view by view."""
+
+    catalog: Catalog
+    access: Access
+    granted: dict[str, list[tuple[Policy, ...]]] = field(default_factory=dict)
+    views: dict[str, None] = field(default_factory=dict)
+
+    def find(self, name: str) -> tuple[Path, Member]:
+        """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
+        found = self.catalog.member(name)
+        owner = self.catalog.owner(name.partition(".")[0])
+        if not found.shown.public and not (isinstance(found, Dimension) and found.primary_key):
+            raise UnknownMember(f"You requested hidden member: '{name}'. Please make it visible using `public: true`.")
+        policies = self.access.check_member(owner, name.partition(".")[2])
+        if policies is not None:
+            self.granted.setdefault(owner.name, []).append(policies)
+        if isinstance(found, ViewMember):
+            self.views[owner.name] = None
+            return found.path, found.member
+        return (found.cube,), found
+
+    def dimension(self, name: str, what: str = "dimension") -> tuple[Path, Dimension]:
+        """The dimension of that name."""
+        path, member = self.find(name)
+        if not isinstance(member, Dimension):
+            raise _other_kind(name, member, what)
+        return path, member
+
+
+def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
+    """The bound query; UnknownMember, InvalidQuery or AccessDenied if it cannot be asked."""
+    query = shape.query
+    binder = _Binder(catalog, Access(catalog, shape.groups, shape.attributes))
+    _check_zone(query.timezone)
+    dimensions = _dimensions(binder, query)
+    measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
+    filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
+    where, having, mixed = _sorted_out(filters)
+    where += [_date_range(binder, each) for each in query.time_dimensions if each.date_range is not None]
+    where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
+    bound = BoundQuery(
+        catalog=catalog,
+        timezone=query.timezone,
+        dimensions=dimensions,
+        measures=measures,
+        where=tuple(where),
+        having=tuple(having),
+        mixed=tuple(mixed),
+        required=_required(binder),
+        order=_order(query, dimensions, measures),
+        limit=query.limit is not None,
+        offset=query.offset is not None,
+        total=query.total,
+        ungrouped=query.ungrouped,
+        attributes=dict(shape.attributes),
+        rows=_RowFilters(binder),
+    )
+    _check(bound)
+    return bound
+
+
+class _RowFilters:
+    """The row filter of each cube, worked out when a plan first reads the cube."""
+
+    def __init__(self, binder: _Binder) -> None:
+        self._binder = binder
+        self._known: dict[str, BoundTree | None] = {}
+
+    def of(self, cube: str) -> BoundTree | None:
+        """The filter of every scan of the cube; None if all its rows may be read; AccessDenied if none may."""
+        if cube not in self._known:
+            owner = self._binder.catalog.cubes[cube]
+            self._known[cube] = self._binder.access.rows(owner, self._binder.granted.get(cube, []))
+        return self._known[cube]
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidQuery(f'"timezone" must be a valid IANA time zone, got "{name}"') from error
+
+
+def _dimensions(binder: _Binder, query: Query) -> tuple[BoundDimension, ...]:
+    found: dict[str, BoundDimension] = {}
+    for name in query.dimensions:
+        path, dimension = binder.dimension(name)
+        found[name] = BoundDimension(name, path, dimension)
+    for each in query.time_dimensions:
+        path, dimension = binder.dimension(each.dimension, "time dimension")
+        if dimension.type != "time":
+            raise InvalidQuery(f"'{each.dimension}' is a {dimension.type}, not a time.", member=each.dimension)
+        if each.granularity is not None:
+            column = f"{each.dimension}.{each.granularity}"
+            found[column] = _bucket(column, path, dimension, each.granularity)
+    return tuple(found.values())
+
+
+def _bucket(column: str, path: Path, dimension: Dimension, granularity: str) -> BoundDimension:
+    custom = dimension.granularities.get(granularity)
+    if granularity not in PREDEFINED and custom is None:
+        close = nearest(granularity, [*PREDEFINED, *dimension.granularities])
+        hint = (
+            f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
+        )
+        raise UnknownMember(f"'{dimension.full_name}' has no granularity '{granularity}'.", hint=hint)
+    if custom is not None and custom.interval is None:
+        raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.")
+    return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
+
+
+def _measure(binder: _Binder, name: str) -> BoundMeasure:
+    path, member = binder.find(name)
+    if not isinstance(member, Measure):
+        raise _other_kind(name, member, "measure")
+    return BoundMeasure(name, path, member)
+
+
+def _other_kind(name: str, member: Member, wanted: str) -> UnknownMember:
+    hint = f"It is a {type(member).__name__.lower()}, not a {wanted}."
+    return UnknownMember(f"'{name.partition('.')[2]}' not found for path '{name}'.", hint=hint, member=name)
+
+
+def _segment(binder: _Binder, name: str) -> BoundSegment:
+    path, member = binder.find(name)
+    if not isinstance(member, Segment):
+        raise _other_kind(name, member, "segment")
+    return BoundSegment(path, member)
+
+
+def _date_range(binder: _Binder, each: TimeDimension) -> BoundFilter:
+    path, dimension = binder.dimension(each.dimension)
+    return BoundFilter(path, dimension, "inDateRange", tuple(each.date_range or ()))
+
+
+def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
+    if isinstance(node, FilterGroup):
+        return BoundGroup(node.operator, tuple(_filter(binder, each) for each in node.filters))
+    path, member = binder.find(node.member)
+    if node.operator not in OPERATORS:
+        close = nearest(node.operator, sorted(OPERATORS))
+        raise InvalidQuery(
+            f"There is no filter operator '{node.operator}'.", hint=f"Did you mean {close[0]}?" if close else None
+        )
+    if isinstance(member, Segment):
+        raise InvalidQuery(f"'{node.member}' is a segment; ask for it in segments.", member=node.member)
+    if node.operator == "measureFilter":
+        if not isinstance(member, Measure):
+            raise InvalidQuery(f"measureFilter needs a measure, '{node.member}' is none.", member=node.member)
+        return BoundSegment(path, member)
+    if not node.values and node.operator not in ("set", "notSet"):
+        raise InvalidQuery(f"Values required for filter: {node.member} {node.operator}", member=node.member)
+    return BoundFilter(path, member, node.operator, node.values)
+
+
+def _default_filters(catalog: Catalog, query: Query) -> list[Filter]:
+    """The filters of the views asked which no filter of the query makes idle; their values are the model's."""
+    named = [*query.measures, *query.dimensions, *query.segments, *(each.dimension for each in query.time_dimensions)]
+    filtered = {leaf.member for leaf in leaves(query.filters)}
+    filtered |= {each.dimension for each in query.time_dimensions if each.date_range is not None}
+    found: list[Filter] = []
+    for name in dict.fromkeys(each.partition(".")[0] for each in [*named, *sorted(filtered)]):
+        view = catalog.views.get(name)
+        defaults = view.default_filters if view else ()
+        idle = filtered.intersection
+        found += [Filter(each.member, each.operator, each.values) for each in defaults if not idle(each.unless)]
+    return found
+
+
+def _sorted_out(filters: list[BoundTree]) -> tuple[list[BoundTree], list[BoundTree], list[BoundTree]]:
+    """Conditions on rows, on measures, and on both; an `and` at the top falls apart into its conditions."""
+    where: list[BoundTree] = []
+    having: list[BoundTree] = []
+    mixed: list[BoundTree] = []
+    for tree in filters:
+        kinds = _kinds(tree)
+        if len(kinds) < 2:
+            (having if "measure" in kinds else where).append(tree)
+        elif isinstance(tree, BoundGroup) and tree.operator == "and":
+            for target, part in zip((where, having, mixed), _sorted_out(list(tree.filters)), strict=True):
+                target += part
+        else:
+            mixed.append(tree)
+    return where, having, mixed
+
+
+def _kinds(tree: BoundTree) -> set[str]:
+    if isinstance(tree, BoundGroup):
+        return {kind for each in tree.filters for kind in _kinds(each)}
+    return {"measure" if isinstance(tree, BoundFilter) and isinstance(tree.member, Measure) else "row"}
+
+
+def _required(binder: _Binder) -> tuple[BoundTree, ...]:
+    owners: list[Cube | View] = [binder.catalog.views[name] for name in binder.views]
+    found = (binder.access.rows(owner, binder.granted.get(owner.name, [])) for owner in owners)
+    return tuple(tree for tree in found if tree is not None)
+
+
+def _order(
+    query: Query, dimensions: tuple[BoundDimension, ...], measures: tuple[BoundMeasure, ...]
+) -> tuple[BoundOrder, ...]:
+    columns = {each.column for each in dimensions} | {each.column for each in measures}
+    if query.order is None:
+        return _default_order(dimensions, measures)
+    found: dict[str, BoundOrder] = {}
+    for each in query.order:
+        column = each.member if each.member in columns else _finest(each.member, dimensions)
+        if column is not None:
+            found.setdefault(column, BoundOrder(column, each.desc))
+    return tuple(found.values())
+
+
+def _default_order(
+    dimensions: tuple[BoundDimension, ...], measures: tuple[BoundMeasure, ...]
+) -> tuple[BoundOrder, ...]:
+    times = [each for each in dimensions if each.kind == "time_dimension"]
+    if times:
+        return (BoundOrder(times[0].column, False),)
+    if measures and dimensions:
+        return (BoundOrder(measures[0].column, True),)
+    return (BoundOrder(dimensions[0].column, False),) if dimensions else ()
+
+
+def _finest(name: str, dimensions: tuple[BoundDimension, ...]) -> str | None:
+    """A time dimension named without its granularity: the smallest one that is asked for."""
+    candidates = [each for each in dimensions if each.granularity and each.column == f"{name}.{each.granularity}"]
+    return min(candidates, key=_size).column if candidates else None
+
+
+def _size(each: BoundDimension) -> float:
+    lengths = (1, 60, 3600, 86_400, 604_800, 2_629_746, 7_889_238, 31_556_952)
+    if each.custom is not None and each.custom.interval is not None:
+        return each.custom.interval.months * 2_629_746 + each.custom.interval.milliseconds / 1000
+    return lengths[_GRAIN[each.granularity or "second"]]
+
+
+def _check(bound: BoundQuery) -> None:
+    if not bound.dimensions and not bound.measures:
+        raise InvalidQuery(
+            "Query should contain either measures, dimensions or timeDimensions with granularities in order to be valid"
+        )
+    if bound.ungrouped and (bound.having or bound.mixed):
+        raise InvalidQuery("An ungrouped query cannot filter by measures.")

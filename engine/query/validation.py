@@ -1,0 +1,280 @@
+"""The form of a query's JSON, checked before anything reads it; the texts of the faults are those of Cube's gateway.
+
+Bounded: at most 64 levels deep and 5,000 conditions; numbers are finite and texts are valid Unicode.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from zoneinfo import available_timezones
+
+from core.errors import InvalidQuery
+
+Json = Any
+Check = Callable[[Json, str], None]
+
+MAX_DEPTH = 64
+MAX_CONDITIONS = 5000
+MAX_QUERIES = 100
+CACHE_MODES = ("stale-if-slow", "stale-while-revalidate", "must-revalidate", "no-cache")
+_OPERATORS = (
+    "equals notEquals contains notContains startsWith notStartsWith endsWith notEndsWith in notIn gt gte lt lte set "
+    "notSet inDateRange notInDateRange onTheDate beforeDate beforeOrOnDate afterDate afterOrOnDate measureFilter"
+)
+OPERATORS = _OPERATORS.split()
+_SAFE_INTEGER = 2**53 - 1
+_MEMBER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
+_DIMENSION = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)?$"
+_ORDER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
+_ZONES = {name.lower(): name for name in available_timezones()}
+
+
+def check_json(value: Json, depth: int = 0, path: str = "") -> None:
+    """Refuse what is no JSON, nests too deep, has NaN or infinity, or half of a surrogate pair."""
+    if depth > MAX_DEPTH:
+        raise _invalid(path, f"nests deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_text(key, path)
+            check_json(item, depth + 1, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_json(item, depth + 1, f"{path}[{index}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise _invalid(path, "must be a finite number")
+    elif isinstance(value, str):
+        _check_text(value, path)
+    elif not isinstance(value, int | None):
+        raise _invalid(path, "is not JSON")
+    elif isinstance(value, int) and value.bit_length() > 1024:
+        raise _invalid(path, "must be a safe number")
+
+
+def check_query(query: Json, path: str = "value") -> None:
+    """The first fault in the form of one query, as InvalidQuery that names its JSON path."""
+    if not isinstance(query, Mapping):
+        raise _invalid(path, "must be of type object")
+    for key, check in _KEYS.items():
+        if query.get(key, _ABSENT) is not _ABSENT:
+            check(query[key], key)
+    for key in query:
+        if key not in _KEYS:
+            raise _invalid(key, "is not allowed")
+
+
+def canonical_zone(name: str) -> str | None:
+    """The IANA name in its own spelling, or None."""
+    return _ZONES.get(name.lower())
+
+
+_ABSENT = object()
+
+
+def _invalid(path: str, problem: str) -> InvalidQuery:
+    return InvalidQuery(f'Invalid query format: "{path or "value"}" {problem}', path=path or None)
+
+
+def _check_text(text: Json, path: str) -> None:
+    if not isinstance(text, str):
+        raise _invalid(path, "has a key that is no text")
+    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        safe = path.encode("utf-8", "replace").decode()
+        raise _invalid(safe, "has a character that no database can keep")
+
+
+def _text(value: Json, path: str) -> None:
+    if not isinstance(value, str):
+        raise _invalid(path, "must be a string")
+    if not value:
+        raise _invalid(path, "is not allowed to be empty")
+
+
+def _matching(pattern: str, *, or_object: bool = False) -> Check:
+    compiled = re.compile(pattern.replace("$", r"\Z"), re.ASCII)
+
+    def check(value: Json, path: str) -> None:
+        if or_object and isinstance(value, Mapping):
+            if "expression" in value:
+                raise InvalidQuery("Error: Expressions are not allowed in this context", path=path)
+            raise _invalid(path, "does not match any of the allowed types")
+        if or_object and not isinstance(value, str):
+            raise _invalid(path, "must be one of [string, object]")
+        _text(value, path)
+        if not compiled.match(value):
+            raise _invalid(path, f'with value "{value}" fails to match the required pattern: /{pattern}/')
+
+    return check
+
+
+def _one_of(*allowed: str) -> Check:
+    def check(value: Json, path: str) -> None:
+        if not isinstance(value, str) or value not in allowed:
+            raise _invalid(path, f"must be one of [{', '.join(allowed)}]")
+
+    return check
+
+
+def _list_of(check_item: Check) -> Check:
+    def check(value: Json, path: str) -> None:
+        if not isinstance(value, list | tuple):
+            raise _invalid(path, "must be an array")
+        for index, item in enumerate(value):
+            check_item(item, f"{path}[{index}]")
+
+    return check
+
+
+def _count(value: Json, path: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _invalid(path, "must be a number")
+    if abs(value) > _SAFE_INTEGER:
+        raise _invalid(path, "must be a safe number")
+    if value != int(value):
+        raise _invalid(path, "must be an integer")
+    if value < 0:
+        raise _invalid(path, "must be greater than or equal to 0")
+
+
+def _boolean(value: Json, path: str) -> None:
+    if not isinstance(value, bool) and str(value).lower() not in ("true", "false"):
+        raise _invalid(path, "must be a boolean")
+
+
+def _zone(value: Json, path: str) -> None:
+    _text(value, path)
+    if canonical_zone(value) is None:
+        raise _invalid(path, f'must be a valid IANA time zone, got "{value}"')
+
+
+def _filters(value: Json, path: str) -> None:
+    if not isinstance(value, list | tuple):
+        raise _invalid(path, "must be an array")
+    if _conditions(value) > MAX_CONDITIONS:
+        raise _invalid(path, f"must contain at most {MAX_CONDITIONS} conditions")
+    for index, item in enumerate(value):
+        if not _is_filter(item):
+            raise _invalid(f"{path}[{index}]", "does not match any of the allowed types")
+
+
+def _conditions(filters: Json) -> int:
+    if not isinstance(filters, list | tuple):
+        return 0
+    groups = [item for item in filters if isinstance(item, Mapping)]
+    return len(filters) + sum(_conditions(item.get(key)) for item in groups for key in ("and", "or"))
+
+
+def _is_filter(item: Json) -> bool:
+    if not isinstance(item, Mapping):
+        return False
+    if item.keys() & {"and", "or"}:
+        (name, *more), inner = item.keys(), next(iter(item.values()))
+        return not more and name in ("and", "or") and isinstance(inner, list | tuple) and all(map(_is_filter, inner))
+    member = item.get("member", item.get("dimension"))
+    values = item.get("values", ())
+    return (
+        len(item.keys() & {"member", "dimension"}) == 1
+        and item.keys() <= {"member", "dimension", "operator", "values"}
+        and isinstance(member, str)
+        and re.match(_MEMBER[:-1] + r"\Z", member, re.ASCII) is not None
+        and item.get("operator") in OPERATORS
+        and isinstance(values, list | tuple)
+        and all(value is None or isinstance(value, str | int | float) for value in values)
+    )
+
+
+def _time_dimension(item: Json, path: str) -> None:
+    if not isinstance(item, Mapping):
+        raise _invalid(path, "must be of type object")
+    if "dimension" not in item:
+        raise _invalid(f"{path}.dimension", "is required")
+    for key, check in _TIME_KEYS.items():
+        if key in item and not (key == "granularity" and item[key] is None):
+            check(item[key], f"{path}.{key}")
+    for key in item:
+        if key not in _TIME_KEYS:
+            raise _invalid(f"{path}.{key}", "is not allowed")
+    if "dateRange" in item and "compareDateRange" in item:
+        raise _invalid(path, "contains a conflict between optional exclusive peers [dateRange, compareDateRange]")
+
+
+def _granularity(value: Json, path: str) -> None:
+    _text(value, path)
+    if len(value.encode()) > 128:
+        raise _invalid(path, "length must be less than or equal to 128 characters long")
+
+
+def _date_range(value: Json, path: str) -> None:
+    if isinstance(value, str):
+        _text(value, path)
+        return
+    if not isinstance(value, list | tuple):
+        raise _invalid(path, "must be one of [array, string]")
+    if not value:
+        raise _invalid(path, "must contain at least 1 items")
+    if len(value) > 2:
+        raise _invalid(path, "must contain less than or equal to 2 items")
+    for index, item in enumerate(value):
+        _text(item, f"{path}[{index}]")
+
+
+def _order(value: Json, path: str) -> None:
+    if isinstance(value, Mapping):
+        for member, direction in value.items():
+            if not re.match(_ORDER, member, re.ASCII):
+                raise _invalid(f"{path}.{member}", "is not allowed")
+            _direction(direction, f"{path}.{member}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _order_pair(item, f"{path}[{index}]")
+    else:
+        raise _invalid(path, "must be one of [object, array]")
+
+
+def _order_pair(item: Json, path: str) -> None:
+    if not isinstance(item, list | tuple):
+        raise _invalid(path, "must be an array")
+    if len(item) < 2:
+        raise _invalid(path, "must contain at least 2 items")
+    _order_member(item[0], f"{path}[0]")
+    _direction(item[1], f"{path}[1]")
+    if len(item) > 2:
+        raise _invalid(path, "must contain at most 2 items")
+
+
+def _refused(problem: str) -> Check:
+    def check(_: Json, path: str) -> None:
+        raise InvalidQuery(problem, path=path)
+
+    return check
+
+
+_direction = _one_of("asc", "desc")
+_order_member = _matching(_ORDER)
+_TIME_KEYS: Mapping[str, Check] = {
+    "dimension": _matching(_MEMBER),
+    "granularity": _granularity,
+    "dateRange": _date_range,
+    "compareDateRange": _list_of(_date_range),
+}
+_KEYS: Mapping[str, Check] = {
+    "measures": _list_of(_matching(_MEMBER, or_object=True)),
+    "dimensions": _list_of(_matching(_DIMENSION, or_object=True)),
+    "filters": _filters,
+    "timeDimensions": _list_of(_time_dimension),
+    "order": _order,
+    "segments": _list_of(_matching(_MEMBER, or_object=True)),
+    "timezone": _zone,
+    "limit": _count,
+    "offset": _count,
+    "total": _boolean,
+    "cacheMode": _one_of(*CACHE_MODES),
+    "ungrouped": _boolean,
+    "responseFormat": _one_of("default", "compact", "columnar"),
+    "subqueryJoins": _refused("subqueryJoins are not allowed in this context"),
+    "joinHints": _refused("joinHints are not supported: a view fixes the path of its joins"),
+    "maskedMembers": _refused("maskedMembers cannot be provided in the query"),
+}

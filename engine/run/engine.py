@@ -1,0 +1,108 @@
+"""The whole way of a question: JSON → normalised → compiled → run → Cube's form."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core import clock
+from core.settings import Settings
+from engine.compiler import compile_query
+from engine.model.catalog import Catalog
+from engine.query.access import SecurityContext
+from engine.query.normalisation import BLENDING, Request, normalize
+from engine.query.request import Query
+from engine.run.annotation import annotate
+from engine.run.executor import Executor
+from engine.run.result import Result, Table
+from engine.sql.statement import Column, Statement
+
+_TOTAL = (Column("total", "measure", "number", "total"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one request asked, and the results in the order of its queries."""
+
+    request: Request
+    results: tuple[Result, ...]
+
+
+class Engine:
+    """A catalog over an executor: the one way in which anybody reads the numbers."""
+
+    def __init__(self, catalog: Catalog, executor: Executor, settings: Settings) -> None:
+        self.catalog = catalog
+        self.executor = executor
+        self._settings = settings
+
+    def normalize(self, payload: Any, cache: str | None = None) -> Request:
+        """The request at this moment, in the service's time zone if it names none."""
+        return normalize(payload, now=clock.now(), default_time_zone=self._settings.time_zone, cache=cache)
+
+    def compile(self, request: Request, context: SecurityContext) -> list[Statement]:
+        """The statement of each query for this caller; QueryError or AccessDenied."""
+        return [compile_query(self.catalog, query, context) for query in request.queries]
+
+    async def load(
+        self, payload: Any, context: SecurityContext, *, cache: str | None = None, wait: float | None = None
+    ) -> Answer:
+        """The answer to `payload` for this caller.
+
+        `cache` is one of Cube's modes and wins over the payload's; ContinueWait after `wait` seconds without an answer.
+        """
+        return await self.run(self.normalize(payload, cache), context, wait=wait)
+
+    async def run(self, request: Request, context: SecurityContext, *, wait: float | None = None) -> Answer:
+        """The answer to a normalised request."""
+        statements = self.compile(request, context)
+        cached = request.cache != "no-cache"
+        one = [self._one(index, statement, request, cached, wait) for index, statement in enumerate(statements)]
+        results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
+        return Answer(request, tuple(results))
+
+    async def _one(
+        self, index: int, statement: Statement, request: Request, cached: bool, wait: float | None
+    ) -> Result:
+        query = request.queries[index]
+        table, total = await asyncio.gather(
+            self._rows(query, statement, cached, wait), self._total(query, statement, cached, wait)
+        )
+        return Result(
+            query,
+            request.echoes[index],
+            statement.columns,
+            table,
+            annotate(self.catalog, query),
+            total,
+            _constants(request, query),
+            _copies(request, query),
+        )
+
+    async def _rows(self, query: Query, statement: Statement, cached: bool, wait: float | None) -> Table:
+        if query.limit == 0:
+            return Table(tuple([] for _ in statement.columns), clock.now())
+        return await self.executor.run(statement, cached=cached, wait=wait)
+
+    async def _total(self, query: Query, statement: Statement, cached: bool, wait: float | None) -> int | None:
+        if not query.total or statement.total is None:
+            return None
+        count = replace(statement, sql=statement.total, columns=_TOTAL, total=None)
+        return int((await self.executor.run(count, cached=cached, wait=wait)).columns[0][0])
+
+
+def _constants(request: Request, query: Query) -> tuple[tuple[str, str], ...]:
+    """Each row of a comparison names its range."""
+    if request.compared is None:
+        return ()
+    span = query.time_dimensions[request.compared].date_range
+    return (("compareDateRange", " - ".join(map(str, span or ()))),)
+
+
+def _copies(request: Request, query: Query) -> tuple[tuple[str, str], ...]:
+    """Each row of a blend carries its time under one common name."""
+    if request.type != BLENDING:
+        return ()
+    time = next((each for each in query.time_dimensions if each.granularity), None)
+    return ((f"time.{time.granularity}", f"{time.dimension}.{time.granularity}"),) if time else ()

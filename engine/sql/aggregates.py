@@ -1,0 +1,133 @@
+"""Leaves as ClickHouse aggregates; rows that a LEFT JOIN made up are never counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from core.errors import Unanswerable
+from engine.plan.nodes import Leaf, Part
+from engine.sql.time import call
+
+if TYPE_CHECKING:
+    from engine.sql.render import Renderer
+
+_FUNCTIONS = {
+    "sum": "sum",
+    "avg": "avg",
+    "min": "min",
+    "max": "max",
+    "count": "count",
+    "count_distinct": "uniqExact",
+    "count_distinct_approx": "uniq",
+}
+_STRICT = (exp.Column, exp.Paren, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Identifier, exp.Literal, exp.Nullif)
+
+
+class Aggregates:
+    """Renders the leaves of one plan."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.renderer = renderer
+        self.catalog = renderer.catalog
+
+    def of(self, leaf: Leaf, part: Part) -> exp.Expr:
+        """The aggregate of a leaf over the rows of its part."""
+        first = _first(leaf, part)
+        if self.renderer.plan.query.ungrouped:
+            return self._ungrouped(leaf, first)
+        if leaf.raw:
+            return self._raw(leaf, first)
+        if leaf.measure.type == "count" and leaf.tree is None:
+            return self._count(leaf, part, first)
+        value = self._condition(leaf, self._value(leaf), first)
+        return self.over(leaf, value)
+
+    def over(self, leaf: Leaf, value: exp.Expr) -> exp.Expr:
+        """The leaf's function over a value."""
+        return call(_FUNCTIONS[leaf.measure.type], value)
+
+    def value(self, leaf: Leaf, part: Part) -> exp.Expr:
+        """What a row of the fact contributes to the leaf; NULL where its filters do not hold."""
+        if leaf.measure.type == "count" and leaf.tree is None:
+            return self._condition(leaf, self._keys(leaf.cube)[0], _first(leaf, part))
+        return self._condition(leaf, self._value(leaf), _first(leaf, part))
+
+    def _count(self, leaf: Leaf, part: Part, first: bool) -> exp.Expr:
+        condition = self._own_condition(leaf)
+        if part.tree.multiplies(leaf.cube):
+            keys = self._keys(leaf.cube)
+            tuple_ = call("tuple", *keys) if len(keys) > 1 else keys[0]
+            present = _present(keys[0].copy())
+            both = exp.And(this=present, expression=condition) if condition is not None else present
+            return call("uniqExactIf", tuple_, both)
+        if first:
+            return call("countIf", condition) if condition is not None else exp.Count(this=exp.Star())
+        return call("count", self._case(condition, self._keys(leaf.cube)[0]))
+
+    def _raw(self, leaf: Leaf, first: bool) -> exp.Expr:
+        tree = self._value(leaf)
+        if first:
+            return tree
+        root = exp.Paren(this=tree)
+        for node in list(root.find_all(exp.Count)):
+            if isinstance(node.this, exp.Star | exp.Literal) or node.this is None:
+                node.set("this", self._keys(leaf.cube)[0])
+        result = root.this
+        result.pop()
+        return result  # type: ignore[no-any-return]
+
+    def _ungrouped(self, leaf: Leaf, first: bool) -> exp.Expr:
+        if leaf.measure.type == "count" and leaf.tree is None:
+            one = exp.Literal.number(1)
+            if first:
+                return self._case(self._own_condition(leaf), one)
+            return self._condition(leaf, one, False)
+        return self._condition(leaf, self._value(leaf), first)
+
+    def _condition(self, leaf: Leaf, value: exp.Expr, first: bool) -> exp.Expr:
+        """The value where the measure's filters hold and the row is one of the cube's own."""
+        condition = self._own_condition(leaf)
+        if not first and not _strict(value):
+            present = _present(self._keys(leaf.cube)[0])
+            condition = (
+                exp.And(this=present, expression=exp.Paren(this=condition)) if condition is not None else present
+            )
+        return self._case(condition, value)
+
+    def _case(self, condition: exp.Expr | None, value: exp.Expr) -> exp.Expr:
+        if condition is None:
+            return value
+        return exp.Case(ifs=[exp.If(this=condition, true=value)])
+
+    def _own_condition(self, leaf: Leaf) -> exp.Expr | None:
+        return self.renderer.sources.timed(leaf.condition.copy()) if leaf.condition is not None else None
+
+    def _value(self, leaf: Leaf) -> exp.Expr:
+        return self.renderer.sources.timed(leaf.tree.copy() if leaf.tree is not None else exp.null())
+
+    def _keys(self, cube: str) -> list[exp.Expr]:
+        primary = self.catalog.cubes[cube].primary_key
+        if not primary:
+            raise Unanswerable(
+                f"primary key for '{cube}' is required when join is defined in order to make aggregates work properly",
+                hint=f"Mark a dimension of '{cube}' with primary_key: true.",
+            )
+        return [self.renderer.member(key.full_name) for key in primary]
+
+
+def _first(leaf: Leaf, part: Part) -> bool:
+    """Whether every row that is read is one of the leaf's cube: it is the root, not brought by a LEFT JOIN."""
+    return part.fact_tree is None and part.tree.root == leaf.cube
+
+
+def _strict(value: exp.Expr) -> bool:
+    """Whether the value of a row that is not there is NULL by itself."""
+    return (
+        all(isinstance(node, _STRICT) for node in value.walk()) and next(value.find_all(exp.Column), None) is not None
+    )
+
+
+def _present(key: exp.Expr) -> exp.Expr:
+    return exp.Not(this=exp.Is(this=key, expression=exp.Null()))

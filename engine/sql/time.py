@@ -1,0 +1,192 @@
+"""Time in the query's zone: wall time, buckets, range ends, texts.
+
+`toDateTime64(x, 3, zone)` does the right thing for every column type: a DateTime or DateTime64 keeps its moment,
+a Date or Date32 becomes its midnight in the zone. Wall time is a DateTime64(3, 'UTC') that reads as the clock on the
+wall does, so a day of 23 hours has one 00:00 and an hour that comes twice is one bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from zoneinfo import ZoneInfo
+
+from sqlglot import exp
+
+from core.errors import InvalidDate
+from engine.model.terms import Granularity, Interval
+from engine.query.request import Slot
+from engine.sql.parameters import Parameters
+
+_DAYS = {
+    "day": None,
+    "week": "toMonday",
+    "month": "toStartOfMonth",
+    "quarter": "toStartOfQuarter",
+    "year": "toStartOfYear",
+}
+_CLOCK = {"hour": "toStartOfHour", "minute": "toStartOfMinute", "second": "toStartOfSecond"}
+_TICK = timedelta(milliseconds=1)
+_FIRST = datetime.fromisoformat("1900-01-01")
+_LAST = datetime.fromisoformat("2299-12-31T23:59:59")
+_MONTH_MS = 30.436875 * 86_400_000
+
+
+def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    """A ClickHouse function by its own name."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def text(value: str) -> exp.Literal:
+    """A text literal."""
+    return exp.Literal(this=value, is_string=True)
+
+
+def number(value: int | float) -> exp.Expr:
+    """A number literal."""
+    literal = exp.Literal(this=str(abs(value)), is_string=False)
+    return exp.Neg(this=literal) if value < 0 else literal
+
+
+def wall(moment: exp.Expr, zone: str) -> exp.Expr:
+    """Wall time of a column in the zone, to the millisecond."""
+    local = call("toDateTime64", moment, number(3), text(zone))
+    if zone == "UTC":
+        return local
+    return call("addSeconds", call("toTimeZone", local, text("UTC")), call("timeZoneOffset", local.copy()))
+
+
+def bucket(moment: exp.Expr, zone: str, granularity: str, custom: Granularity | None) -> tuple[exp.Expr, bool]:
+    """The start of the bucket in which a column's moment lies, and whether it is a Date32 (else wall time)."""
+    if custom is not None and custom.interval is not None and custom.origin is not None:
+        return custom_bucket(wall(moment, zone), custom.interval, datetime.fromisoformat(custom.origin)), False
+    if granularity in _DAYS:
+        day = call("toDate32", call("toDateTime64", moment, number(3), text(zone)))
+        function = _DAYS[granularity]
+        return (call(function, day) if function else day), True
+    return call(_CLOCK[granularity], wall(moment, zone)), False
+
+
+def shown(moment: exp.Expr, is_date: bool) -> exp.Expr:
+    """`YYYY-MM-DDTHH:mm:ss.SSS` of a Date32 or of wall time."""
+    if is_date:
+        return call("concat", call("toString", moment), text("T00:00:00.000"))
+    return call("replaceOne", call("toString", moment), text(" "), text("T"))
+
+
+def custom_bucket(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
+    """`origin + k · interval`, k the greatest whole number for which that is not after `moment` (wall time)."""
+    start = call("toDateTime64", text(origin.isoformat(sep=" ", timespec="milliseconds")), number(3), text("UTC"))
+    if not interval.months:
+        return _fixed(moment, interval.milliseconds, start)
+    if not interval.milliseconds:
+        return _monthly(moment, interval.months, start, origin)
+    return _compound(moment, interval, start)
+
+
+def _fixed(moment: exp.Expr, length: int, start: exp.Expr) -> exp.Expr:
+    since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(start)))
+    rest = call("positiveModulo", since, number(length))
+    return call("subtractMilliseconds", moment.copy(), rest)
+
+
+def _monthly(moment: exp.Expr, months: int, start: exp.Expr, origin: datetime) -> exp.Expr:
+    """Whole months between origin and moment (one less where the day and time are not reached), rounded down."""
+    first = number(origin.year * 12 + origin.month)
+    twelve = exp.Mul(this=call("toYear", moment.copy()), expression=number(12))
+    crossed = exp.Sub(this=exp.Add(this=twelve, expression=call("toMonth", moment.copy())), expression=first)
+    late = exp.GT(this=call("addMonths", start.copy(), crossed.copy()), expression=moment.copy())
+    passed = exp.Paren(this=exp.Sub(this=crossed, expression=exp.Paren(this=late)))
+    steps = exp.Sub(this=passed, expression=call("positiveModulo", passed.copy(), number(months)))
+    return call("addMonths", start, steps)
+
+
+def _compound(moment: exp.Expr, interval: Interval, start: exp.Expr) -> exp.Expr:
+    """Estimate k from the mean length, then take the last of the neighbours that is not after the moment."""
+    length = interval.months * _MONTH_MS + interval.milliseconds
+    since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(start.copy())))
+    guess = call("toInt64", call("floor", exp.Div(this=since, expression=number(length))))
+
+    def begin(step: int) -> exp.Expr:
+        k = exp.Paren(this=exp.Add(this=guess.copy(), expression=number(step)))
+        by_months = call("addMonths", start.copy(), exp.Mul(this=k, expression=number(interval.months)))
+        return call("addMilliseconds", by_months, exp.Mul(this=k.copy(), expression=number(interval.milliseconds)))
+
+    branches: list[exp.Expr] = []
+    for step in (1, 0, -1):
+        branches += [exp.LTE(this=begin(step), expression=moment.copy()), begin(step)]
+    return call("multiIf", *branches, begin(-2))
+
+
+def _milliseconds(moment: exp.Expr) -> exp.Expr:
+    return call("toUnixTimestamp64Milli", moment.copy())
+
+
+def first_moment(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
+    """The first moment of what a local date or time names."""
+    return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _starter(zone)), zone)
+
+
+def moment_after(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
+    """The first moment after what a local date or time names (a date: its day, a time: its millisecond)."""
+    return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _ender(zone)), zone)
+
+
+def _moment(parameter: exp.Expr, zone: str) -> exp.Expr:
+    return parameter if zone == "UTC" else call("toTimeZone", parameter, text(zone))
+
+
+@lru_cache(1024)
+def _starter(zone: str) -> Callable[[str], str]:
+    return partial(_start, zone)
+
+
+@lru_cache(1024)
+def _ender(zone: str) -> Callable[[str], str]:
+    return partial(_end, zone)
+
+
+def _start(zone: str, value: str) -> str:
+    return _utc(parse_local(value), zone, fold=0)
+
+
+def _end(zone: str, value: str) -> str:
+    local = parse_local(value)
+    return _utc(local + (timedelta(days=1) if len(value) == 10 else _TICK), zone, fold=1)
+
+
+def parse_local(value: str) -> datetime:
+    """A local date or time from its ISO text, zone signs dropped; InvalidDate if it is none."""
+    try:
+        return datetime.fromisoformat(str(value).strip()).replace(tzinfo=None)
+    except ValueError as error:
+        raise InvalidDate(f"Can't parse date: '{value}'") from error
+
+
+def _utc(local: datetime, zone: str, fold: int) -> str:
+    """UTC of a wall time: in an hour that comes twice the first (fold 0) or the last, in a gap the gap's end."""
+    local = min(max(local, _FIRST), _LAST)
+    if zone == "UTC":
+        return _sent(local)
+    area = ZoneInfo(zone)
+    moment = local.replace(tzinfo=area, fold=fold).astimezone(UTC)
+    if moment.astimezone(area).replace(tzinfo=None) != local:
+        moment = _gap_end(local, area)
+    return _sent(moment)
+
+
+def _gap_end(local: datetime, area: ZoneInfo) -> datetime:
+    early, late = (local.replace(tzinfo=area, fold=fold).astimezone(UTC) for fold in (1, 0))
+    after = late.astimezone(area).utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        if middle.astimezone(area).utcoffset() == after:
+            late = middle
+        else:
+            early = middle
+    return late.replace(microsecond=0)
+
+
+def _sent(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"

@@ -1,0 +1,207 @@
+"""Group commit: many requests, one transaction. What is acknowledged is committed.
+
+A request's rows wait in a queue that is bounded in bytes; one flusher takes what is there, writes it in one
+transaction, and only then tells the waiting requests. A row that the record refuses is found by halving the group,
+so it fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import psycopg
+
+from core.errors import EduError, InvalidField, TooLarge, TooMany, Unavailable
+from core.postgres import Connection, Postgres
+from core.settings import Settings
+from core.telemetry import log, queue_bytes
+from ingestion.attempts import AnswerRow, Placed, store_answers
+from ingestion.failpoints import failpoint
+from ingestion.partitions import ensure_months, month_of
+from ingestion.pipelines import CHANNEL
+from ingestion.staging import DeadLetter, EventRow, Status, store_dead_letters, store_events
+
+Row: TypeAlias = EventRow | AnswerRow | DeadLetter
+Written: TypeAlias = "Verdict | Placed | EduError | None"
+_Month: TypeAlias = tuple[str, datetime]
+_MOST_ROWS = 5_000
+_ROW_BYTES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an event: new, known already, or contradicting the one that has its id."""
+
+    status: Status
+    event_id: UUID
+
+
+@dataclass(slots=True)
+class _Request:
+    rows: Sequence[Row]
+    bytes: int
+    done: asyncio.Future[list[Written]]
+
+
+class Writer:
+    """Open it, submit to it from any number of requests, close it: then everything accepted has been written."""
+
+    def __init__(self, postgres: Postgres, settings: Settings, on_commit: Callable[[], None] | None = None) -> None:
+        self._postgres = postgres
+        self._limit = settings.accept_queue_mb * 1_000_000
+        self._notify = not settings.embedded_warehouse
+        self._on_commit = on_commit
+        self._queue: deque[_Request] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._flusher: asyncio.Task[None] | None = None
+        self._months: set[_Month] = set()
+
+    async def __aenter__(self) -> Writer:
+        self._flusher = asyncio.create_task(self._run(), name="group commit")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        flusher, self._flusher = self._flusher, None
+        self._arrived.set()
+        if flusher:
+            await flusher
+
+    async def submit_events(self, rows: Sequence[EventRow]) -> list[Verdict | EduError]:
+        """Write events; returns after the commit. Raises `TooMany` when the queue is full, `Unavailable`."""
+        return [item for item in await self._submit(rows) if isinstance(item, Verdict | EduError)]
+
+    async def submit_responses(self, answers: Sequence[AnswerRow]) -> list[Placed | EduError]:
+        """Write answers with their events; returns after the commit. Raises as `submit_events` does."""
+        return [item for item in await self._submit(answers) if isinstance(item, Placed | EduError)]
+
+    async def submit_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep what was refused. Raises as `submit_events` does."""
+        await self._submit(letters)
+
+    async def _submit(self, rows: Sequence[Row]) -> list[Written]:
+        if not rows:
+            return []
+        size = sum(map(_size, rows))
+        if size > self._limit:
+            raise TooLarge("The request is larger than the queue.", bytes=size, limit=self._limit)
+        if self._bytes + size > self._limit:
+            raise TooMany("The queue of accepted input is full.", retry_after=1)
+        if self._flusher is None or self._flusher.done():
+            raise Unavailable("The writer is closed; nothing was written.")
+        request = _Request(rows, size, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
+        self._count(size)
+        self._arrived.set()
+        return await request.done
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        queue_bytes.set(self._bytes)
+
+    async def _run(self) -> None:
+        while self._flusher is not None or self._queue:
+            if not self._queue:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            await self._flush(self._take())
+
+    def _take(self) -> list[_Request]:
+        """What is there, up to 5 000 rows; a request is never parted."""
+        taken = [self._queue.popleft()]
+        rows = len(taken[0].rows)
+        while self._queue and rows + len(self._queue[0].rows) <= _MOST_ROWS:
+            taken.append(self._queue.popleft())
+            rows += len(taken[-1].rows)
+        return taken
+
+    async def _flush(self, requests: list[_Request]) -> None:
+        try:
+            written = await self._write([row for request in requests for row in request.rows])
+        except Exception as error:
+            log.error("a group of rows was not written", error=str(error)[:500], requests=len(requests))
+            self._fail(requests, error if isinstance(error, EduError) else Unavailable("Nothing was written."))
+        else:
+            self._answer(requests, written)
+            if self._on_commit:
+                self._on_commit()
+        finally:
+            self._count(-sum(request.bytes for request in requests))
+
+    def _answer(self, requests: list[_Request], written: list[Written]) -> None:
+        start = 0
+        for request in requests:
+            stop = start + len(request.rows)
+            if not request.done.done():
+                request.done.set_result(written[start:stop])
+            start = stop
+
+    def _fail(self, requests: list[_Request], error: EduError) -> None:
+        for request in requests:
+            if not request.done.done():
+                request.done.set_exception(error)
+
+    async def _write(self, rows: Sequence[Row]) -> list[Written]:
+        """Write all rows, or by halves where one is at fault; what was at fault gets its error."""
+        try:
+            return await self._commit(rows)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(rows) == 1:
+                return [InvalidField(f"The record refuses this: {str(error).splitlines()[0]}", code="refused")]
+        half = len(rows) // 2
+        return [*await self._write(rows[:half]), *await self._write(rows[half:])]
+
+    async def _commit(self, rows: Sequence[Row]) -> list[Written]:
+        async with self._postgres.transaction() as connection:
+            months = _months(rows) - self._months
+            for table, month in sorted(months):
+                await ensure_months(connection, [month], [table])
+            written = await _store(connection, rows)
+            if self._notify:
+                await connection.execute("select pg_notify(%s, '')", (CHANNEL,))
+        self._months |= months
+        failpoint("accepted")
+        return written
+
+
+async def _store(connection: Connection, rows: Sequence[Row]) -> list[Written]:
+    written: list[Written] = [None] * len(rows)
+    answers = {number: row for number, row in enumerate(rows) if isinstance(row, AnswerRow)}
+    events = {number: row for number, row in enumerate(rows) if isinstance(row, EventRow)}
+    letters = [row for row in rows if isinstance(row, DeadLetter)]
+    if answers:
+        for number, placed in zip(answers, await store_answers(connection, list(answers.values())), strict=True):
+            written[number] = placed
+    if events:
+        statuses = await store_events(connection, list(events.values()))
+        for (number, row), status in zip(events.items(), statuses, strict=True):
+            written[number] = Verdict(status, row.event_id)
+    if letters:
+        await store_dead_letters(connection, letters)
+    return written
+
+
+def _months(rows: Sequence[Row]) -> set[_Month]:
+    """The partitions that the rows go to."""
+    months = set()
+    for row in rows:
+        if isinstance(row, EventRow):
+            months.add(("events", month_of(row.occurred_at)))
+        elif isinstance(row, AnswerRow):
+            months |= {("responses", month_of(row.opened_at)), ("events", month_of(row.submitted_at))}
+    return months
+
+
+def _size(row: Row) -> int:
+    if isinstance(row, EventRow):
+        return _ROW_BYTES + len(row.props)
+    if isinstance(row, DeadLetter):
+        return _ROW_BYTES + len(row.payload)
+    return 2 * _ROW_BYTES + len(row.choice or "")

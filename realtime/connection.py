@@ -1,0 +1,196 @@
+"""One socket: its reader, its writer, its heartbeat and its end. The web framework's socket is handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from core.clock import now
+from core.errors import EduError, InvalidField, NotFound, TooMany, Unauthenticated, Unavailable
+from core.telemetry import log
+from realtime.outbox import Outbox
+from realtime.pacing import Limits, TokenBucket
+from realtime.protocol import (
+    HEARTBEAT,
+    ClientMessage,
+    Close,
+    Correlation,
+    Error,
+    Join,
+    decode_client,
+    decode_join,
+    encode,
+)
+from realtime.roster import Principal, Role, Seat
+
+
+class Disconnected(Exception):
+    """The other side is gone; no fault, people close their browsers."""
+
+
+class Socket(Protocol):
+    """An accepted WebSocket; all but close raise `Disconnected` when the other side is gone."""
+
+    async def receive(self) -> str:
+        """The next message."""
+        ...
+
+    async def send(self, text: str) -> None:
+        """Send a text frame; waits while the peer does not read."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close; never raises."""
+        ...
+
+
+class Connection:
+    """A person's socket in a room. `offer` never waits: what does not fit into the outbox ends the connection."""
+
+    def __init__(self, socket: Socket, limits: Limits, principal: Principal, seat: Seat) -> None:
+        self.seat = seat
+        self._socket = socket
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox(limits.queue_frames, limits.queue_bytes)
+        self._bucket = TokenBucket(limits.frames_per_s, limits.frames_burst, self._loop.time())
+        self._heard = self._loop.time()
+        self._ended: asyncio.Future[tuple[int, str]] = self._loop.create_future()
+        self._expiry: asyncio.TimerHandle | None = None
+        self.renew(principal, seat)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the person may command the room."""
+        return self.seat.role is Role.TEACHER
+
+    def renew(self, principal: Principal, seat: Seat) -> None:
+        """Take a new token: its seat, and its time of expiry."""
+        self.seat = seat
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if principal.expires_at is not None:
+            left = (principal.expires_at - now()).total_seconds() + self._limits.expiry_grace_s
+            self._expiry = self._loop.call_later(left, self.end, Close.EXPIRED, "token_expired")
+
+    def offer(self, text: str) -> None:
+        """Queue a frame that must arrive."""
+        if not self._outbox.put(text):
+            self.end(Close.SLOW, "slow")
+
+    def offer_state(self, kind: str, text: str) -> None:
+        """Queue a state frame in place of its predecessor."""
+        self._outbox.put_state(kind, text)
+
+    def end(self, code: int, reason: str) -> None:
+        """Hang up soon; the first reason counts."""
+        if not self._ended.done():
+            self._ended.set_result((code, reason))
+
+    async def run(self, obey: Callable[[ClientMessage], Awaitable[None]]) -> None:
+        """Live until one side hangs up; `obey` gets every frame, one after the other."""
+        tasks = [asyncio.create_task(work) for work in (self._read(obey), self._write(), self._beat())]
+        awaited: list[asyncio.Future[Any]] = [*tasks, self._ended]
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._stop(tasks)
+        if self._ended.done():
+            code, reason = self._ended.result()
+            await self._hang_up(code, reason)
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception) and not isinstance(outcome, Disconnected):
+                log.error("live connection failed", exc_info=outcome)
+                self.end(Close.INTERNAL, "internal")
+
+    async def _hang_up(self, code: int, reason: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.close_s):
+                await self._socket.close(code, reason)
+
+    async def _write(self) -> None:
+        while True:
+            await self._socket.send(await self._outbox.take())
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.ping_s)
+            sent = self._loop.time()
+            self.offer(HEARTBEAT)
+            await asyncio.sleep(self._limits.pong_s)
+            if self._heard < sent:
+                self.end(Close.SILENT, "silent")
+
+    async def _read(self, obey: Callable[[ClientMessage], Awaitable[None]]) -> None:
+        while not self._ended.done():
+            text = await self._socket.receive()
+            self._heard = self._loop.time()
+            if not self._bucket.take(self._heard) or too_large(text, self._limits):
+                self.end(Close.TOO_FAST, "too_fast")
+            elif text.strip() != HEARTBEAT:
+                await self._obey(obey, text)
+
+    async def _obey(self, obey: Callable[[ClientMessage], Awaitable[None]], text: str) -> None:
+        correlation: Correlation = None
+        try:
+            frame = decode_client(text)
+            correlation = frame.id
+            await obey(frame)
+        except EduError as error:
+            self.offer(encode(error_frame(error, correlation)))
+
+
+def too_large(text: str, limits: Limits) -> bool:
+    """Whether a frame is over the limit, in bytes of UTF-8."""
+    return len(text) > limits.frame_bytes or len(text.encode(errors="replace")) > limits.frame_bytes
+
+
+async def first_frame(socket: Socket, limits: Limits) -> Join:
+    """The frame that must come first and soon; raises Unauthenticated or InvalidField."""
+    try:
+        async with asyncio.timeout(limits.first_frame_s):
+            text = await socket.receive()
+    except TimeoutError:
+        raise Unauthenticated("No first frame came in time.", code="silent") from None
+    if too_large(text, limits):
+        raise InvalidField("The first frame is too large.", code="bad_frame")
+    return decode_join(text)
+
+
+def error_frame(error: EduError, correlation: Correlation = None) -> Error:
+    """What the client is told; trying again helps while a store is away or someone else was first."""
+    temporary = isinstance(error, Unavailable | TooMany) or error.code in {"busy", "no_session", "silent"}
+    return Error(code=error.code, message=str(error), temporary=temporary, id=correlation)
+
+
+async def refuse(socket: Socket, error: EduError) -> None:
+    """Say why nobody gets in here, and hang up."""
+    with contextlib.suppress(Disconnected):
+        await socket.send(encode(error_frame(error)))
+        await socket.close(close_code(error), error.code)
+
+
+def close_code(error: EduError) -> Close:
+    """The close code of an error at the door."""
+    by_code = {"token_expired": Close.EXPIRED, "silent": Close.SILENT}
+    if error.code in by_code:
+        return by_code[error.code]
+    match error:
+        case Unauthenticated():
+            return Close.BAD_TOKEN
+        case NotFound():
+            return Close.NO_SESSION
+        case InvalidField():
+            return Close.BAD_REQUEST
+        case Unavailable() | TooMany():
+            return Close.UNAVAILABLE
+        case _:
+            return Close.FORBIDDEN

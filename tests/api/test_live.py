@@ -1,0 +1,86 @@
+"""Live quizzes through the whole application: opened over HTTP, held over the socket, seen in the report."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from api.cli.serve import _bound as bind
+from core.settings import Settings
+from tests.api.conftest import School, data, fault
+from tests.realtime.guests import joined
+from tests.realtime.nodes import served
+
+
+def _wish(school: School, **fields: Any) -> dict[str, Any]:
+    return {"classroom_id": school.classroom["id"], "quiz_id": school.quiz["id"]} | fields
+
+
+async def test_a_live_answer_is_graded_kept_and_listed_like_any_other(application: FastAPI, school: School) -> None:
+    opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school)), 201)
+    where = {"join_code": opened["join_code"]}
+    question = school.quiz["questions"][0]["id"]
+    async with (
+        served(application) as url,
+        joined(url, school.teacher.tokens["access_token"], **where) as teacher,
+        joined(url, school.student.tokens["access_token"], **where) as pupil,
+    ):
+        await teacher.send("quiz_started")
+        await teacher.send("question_displayed", question_id=question)
+        await pupil.expect("question_displayed")
+        assert (await pupil.answer(question, "3/4"))["status"] == "accepted"
+        await teacher.send("quiz_ended")
+        await teacher.expect("quiz_ended")
+    (kept,) = data(await school.student.get("/api/v1/responses"))["items"]
+    assert (kept["session_id"], kept["answer"], kept["correct"]) == (opened["session_id"], "B", True)
+
+
+async def test_a_live_answer_is_in_clickhouse_within_a_second(application: FastAPI, school: School) -> None:
+    opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school)), 201)
+    question = school.quiz["questions"][0]["id"]
+    async with (
+        served(application) as url,
+        joined(url, school.teacher.tokens["access_token"], session_id=opened["session_id"]) as teacher,
+        joined(url, school.student.tokens["access_token"], session_id=opened["session_id"]) as pupil,
+    ):
+        await teacher.send("quiz_started")
+        await teacher.send("question_displayed", question_id=question)
+        await pupil.expect("question_displayed")
+        await pupil.answer(question, "B")
+        async with asyncio.timeout(1):
+            warehouse = application.state.services.warehouse
+            while True:
+                rows = await warehouse.query(
+                    "SELECT correct FROM responses WHERE session_id = {s:UInt64}", {"s": opened["session_id"]}
+                )
+                if rows.result_rows:
+                    break
+                await asyncio.sleep(0.02)
+    assert [bool(row[0]) for row in rows.result_rows] == [True]
+
+
+def test_small_frames_leave_the_server_at_once() -> None:
+    settings = Settings(port=0)
+    with bind(uvicorn.Config("", host=settings.host, port=0), settings) as door:
+        door.listen()
+        with socket.create_connection(door.getsockname()), door.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_only_the_classrooms_teacher_or_the_admin_opens_a_live_quiz_and_only_one(school: School) -> None:
+    fault(await school.student.post("/api/v1/live/sessions", _wish(school)), 403)
+    fault(await school.other_teacher.post("/api/v1/live/sessions", _wish(school)), 403, "not_admitted")
+    fault(await school.teacher.post("/api/v1/live/sessions", _wish(school, quiz_id=10**6)), 404)
+    opened = data(await school.admin.post("/api/v1/live/sessions", _wish(school)), 201)
+    again = fault(await school.teacher.post("/api/v1/live/sessions", _wish(school)), 409, "already_open")
+    assert again["error"]["details"]["join_code"] == opened["join_code"]
+
+
+@pytest.mark.parametrize("body", [{}, {"classroom_id": 1}, {"classroom_id": "x", "quiz_id": 1}, {"quiz_id": 0}])
+async def test_a_wish_that_is_none_is_refused(school: School, body: dict[str, Any]) -> None:
+    fault(await school.teacher.post("/api/v1/live/sessions", body), 422)

@@ -1,0 +1,1 @@
+"""The npm client of Cube against our server."""

@@ -1,0 +1,103 @@
+"""Who may see which rows, said in Python: a student himself, a teacher his classrooms, an admin his school."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.oracle.evaluate import Scope
+from tests.oracle.world import Person, World
+
+Rule = Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A person in a role, and what the product is told of him."""
+
+    role: str
+    attributes: dict[str, Any]
+    scope: Scope
+
+
+def caller(world: World, person: Person, role: str) -> Caller:
+    """The person's rights; an admin may be anybody of the school."""
+    rooms = _classrooms(world, person)
+    pupils = _pupils(world, person, rooms) if role == "teacher" else {person.id}
+    attributes = {
+        "user_id": person.id,
+        "school_id": person.school.id,
+        "classroom_ids": sorted(rooms),
+        "student_ids": sorted(pupils),
+    }
+    return Caller(role, attributes, _SCOPES[role](person, rooms, pupils))
+
+
+def _classrooms(world: World, person: Person) -> set[int]:
+    led = {room.id for room in world.classrooms.values() if room.teacher is person}
+    return led | {row.classroom.id for row in world.enrolments if row.person is person and row.valid_to is None}
+
+
+def _pupils(world: World, person: Person, rooms: set[int]) -> set[int]:
+    return {row.person.id for row in world.enrolments if row.classroom.id in rooms and row.role == "student"}
+
+
+def _shared(person: Person) -> Scope:
+    own_or_shared: Rule = lambda row: row.school is None or row.school is person.school  # noqa: E731
+    return {
+        "quizzes": own_or_shared,
+        "questions": own_or_shared,
+        "question_skills": lambda row: own_or_shared(row.question),
+        "quiz_questions": lambda row: own_or_shared(row.quiz),
+    }
+
+
+def _room(rooms: set[int]) -> Rule:
+    return lambda row: row.classroom is not None and row.classroom.id in rooms
+
+
+def _student(person: Person, rooms: set[int], pupils: set[int]) -> Scope:
+    mine: Rule = lambda row: row.student is person  # noqa: E731
+    return {
+        **_shared(person),
+        "schools": lambda row: row is person.school,
+        "classrooms": lambda row: row.id in rooms,
+        "students": lambda row: row is person,
+        "sessions": _room(rooms),
+        "enrolments": lambda row: row.person is person,
+        "events": lambda row: row.person is person,
+        "item_scores": lambda row: row.answer.student is person,
+        **dict.fromkeys(("responses", "participations", "activity", "quiz_results"), mine),
+    }
+
+
+def _teacher(person: Person, rooms: set[int], pupils: set[int]) -> Scope:
+    facts = ("responses", "participations", "activity", "quiz_results", "sessions", "enrolments", "events")
+    return {
+        **_shared(person),
+        "schools": lambda row: row is person.school,
+        "classrooms": lambda row: row.id in rooms,
+        "students": lambda row: row.id in pupils,
+        "teachers": lambda row: row is person,
+        "item_scores": lambda row: _room(rooms)(row.answer),
+        **dict.fromkeys(facts, _room(rooms)),
+    }
+
+
+def _admin(person: Person, rooms: set[int], pupils: set[int]) -> Scope:
+    ours: Rule = lambda row: row.school is person.school  # noqa: E731
+    facts = ("responses", "participations", "activity", "quiz_results", "sessions", "enrolments", "events")
+    return {
+        **_shared(person),
+        "schools": lambda row: row is person.school,
+        "item_scores": ours,
+        **dict.fromkeys(("classrooms", "students", "teachers", *facts), ours),
+    }
+
+
+_SCOPES: dict[str, Callable[[Person, set[int], set[int]], Scope]] = {
+    "student": _student,
+    "teacher": _teacher,
+    "admin": _admin,
+}
