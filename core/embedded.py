@@ -121,7 +121,7 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Start, migrate and connect both stores; close and stop what we started at the end."""
     folder = DataFolder(settings.data_dir)
     async with AsyncExitStack() as stack:
-        if settings.embedded_postgres or settings.clickhouse_url is None:
+        if settings.embedded_postgres or settings.embedded_warehouse:
             folder.hold()
             stack.callback(folder.release)
         url = await stack.enter_async_context(_database(settings, folder))

@@ -123,7 +123,7 @@ class PostgresServer:
                 path.unlink()
 
     def _comes_up(self) -> bool:
-        """Wait until it answers (recovery may take minutes); False when it gave up, as while a killed one still ends."""
+        """Wait until it answers (recovery may take minutes); False if it gave up, as while a killed one still ends."""
         began = time.monotonic()
         while not self._answers():
             waited = time.monotonic() - began

@@ -34,7 +34,10 @@ def _settings() -> str:
         if isinstance(field.default, Path):
             default = "`semantic_models/`"
         lines.append(f"| `{variable}` | {default} | {field.description} |")
-    lines += ["", "Each can also be a file in `/run/secrets` with the variable's name in small letters, or a line in `.env`."]
+    lines += [
+        "",
+        "Each can also be a file in `/run/secrets` with the variable's name in small letters, or a line in `.env`.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -82,11 +85,19 @@ def _models() -> str:
     catalog = load_catalog(Path(__file__).resolve().parent.parent / "semantic_models")
     lines = ["# Cubes and their members", ""]
     for cube in sorted(catalog.cubes.values(), key=lambda cube: cube.name):
-        lines += [f"## {cube.name}", "", f"{cube.shown.description or ''}", "", "| member | kind | meaning |", "|---|---|---|"]
+        lines += [
+            f"## {cube.name}",
+            "",
+            f"{cube.shown.description or ''}",
+            "",
+            "| member | kind | meaning |",
+            "|---|---|---|",
+        ]
         for kind, members in (("measure", cube.measures), ("dimension", cube.dimensions), ("segment", cube.segments)):
             for member in members.values():
                 if member.shown.public:
-                    lines.append(f"| `{cube.name}.{member.name}` | {kind} | {' '.join((member.shown.description or '').split())} |")
+                    meaning = " ".join((member.shown.description or "").split())
+                    lines.append(f"| `{cube.name}.{member.name}` | {kind} | {meaning} |")
         lines.append("")
     return "\n".join(lines)
 

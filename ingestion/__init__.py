@@ -11,6 +11,7 @@ The path, in the order of the files
   facts       a batch → one insert (COPY text is ClickHouse's TabSeparated: rows pass through unread)
   dimensions  changed rows → their newest state → ReplacingMergeTree
   recovery    a batch whose insert was not confirmed: read back, complete, compare
+  rebuild     ClickHouse lost its tables: its pipelines start anew from the record
   loader      the loop; one is elected (term: its lock and its epoch)
   ▒ ClickHouse ▒
   status      how far it is;  importers/ history from files;  failpoints the places where tests make it fail

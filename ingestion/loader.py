@@ -22,6 +22,7 @@ from ingestion.batches import Fenced, prepared, read_progress
 from ingestion.dimensions import load_dimensions
 from ingestion.facts import load_facts
 from ingestion.pipelines import CHANNEL, DIMENSIONS, FACTS, changes_query, window_parameters
+from ingestion.rebuild import rebuild
 from ingestion.recovery import recover
 from ingestion.term import Term, elect
 from ingestion.windows import Snapshot
@@ -161,6 +162,8 @@ class Loader:
 
 def load_all(term: Term) -> int:
     """Unconfirmed batches first, then the dimensions, then the facts that point to them; returns the rows brought."""
+    if term.fresh:
+        rebuild(term)
     rows = sum(recover(term, pipeline) for pipeline in FACTS)
     term.fresh = False
     rows += load_dimensions(term)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx2
 import typer
+import uvloop
 from pydantic import ValidationError
 
 from api.app import create_app, started
@@ -99,7 +100,8 @@ async def load(client: httpx2.AsyncClient, query: Any) -> dict[str, Any]:
 def run(work: Callable[[], Awaitable[T]]) -> T:
     """Run a command's work; an error of ours becomes a line on stderr and exit code 1."""
     try:
-        return asyncio.run(_awaited(work))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_awaited(work))
     except EduError as error:
         complain(str(error))
     except Refused as error:

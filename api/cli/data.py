@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from api.cli.client import api, get, quiet, read_settings, run
 from api.cli.options import Data, Output
-from api.cli.output import Format, complain, console, errors, print_json, print_record, print_rows
+from api.cli.output import Format, complain, console, errors, print_json, print_rows
 from core.embedded import Stores, open_stores
 from core.errors import FolderInUse
 from core.settings import Settings
@@ -125,7 +125,9 @@ def status(
     healthy: Annotated[
         bool, typer.Option("--healthy", help="Only tell by the exit code whether the lag is small.")
     ] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Count the record's rows too.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact/--quick", help="Count the record's rows, or only what has been sent of them.")
+    ] = True,
     output: Output = Format.TABLE,
     data: Data = None,
 ) -> None:
@@ -134,7 +136,7 @@ def status(
 
     async def work() -> Any:
         async with api(settings) as client:
-            return await get(client, "/api/v1/status", exact=exact)
+            return await get(client, "/api/v1/status", exact=exact and not healthy)
 
     found = run(work)
     if healthy:
@@ -145,11 +147,24 @@ def status(
     if output is Format.CSV:
         print_rows(found["pipelines"], output)
     else:
-        for pipeline in found["pipelines"]:
-            print_record(pipeline, pipeline.pop("name"))
+        print_rows([_readable(pipeline) for pipeline in found["pipelines"]], output)
         rest = {key: value for key, value in found.items() if key not in {"pipelines", "model"}} | found["model"]
         for key, value in rest.items():
             console.print(f"{key.replace('_', ' '):<22}{value}", highlight=False)
+
+
+def _readable(pipeline: dict[str, Any]) -> dict[str, Any]:
+    """One line of the table: how late, rows on both sides, the last batch."""
+    return {
+        "pipeline": pipeline["name"],
+        "lag s": pipeline["lag_seconds"],
+        "rows in the record": pipeline["record_rows"],
+        "sent": pipeline["shipped_rows"],
+        "in ClickHouse": pipeline["warehouse_rows"],
+        "last batch": pipeline["last_batch"],
+        "at": (pipeline["last_batch_at"] or "")[:19],
+        "under way": pipeline["prepared_batches"],
+    }
 
 
 def settings(output: Output = Format.TABLE, data: Data = None) -> None:

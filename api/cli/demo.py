@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
@@ -19,11 +21,11 @@ from api.cli.options import Data
 from api.cli.output import Format, console, print_rows
 from api.cli.serve import Host, Port, Server, page_of_links, serving
 from api.deps import Services
+from core.embedded import DataFolder, secret_key
 from core.settings import Settings
 from ingestion.importers import import_source
 from ingestion.importers.district import Account, District
 
-PASSWORD = "demo district"  # noqa: S105 - made-up people
 _ROLES = ("admin", "teacher", "student")
 _QUERY: dict[str, Any] = {
     "measures": ["responses.count", "responses.accuracy", "responses.average_time_seconds"],
@@ -50,9 +52,10 @@ def demo(
 
 async def _demo(settings: Settings, district: District, leave: bool) -> None:
     async with serving(settings) as server:
-        await _seed(_services(server.application), district)
+        password = demo_password(settings)
+        await _seed(_services(server.application), district, password)
         page_of_links(server.url)
-        await _log_ins(_services(server.application))
+        await _log_ins(_services(server.application), password)
         await _answered(server, settings)
         if leave:
             return
@@ -65,11 +68,17 @@ def _services(application: FastAPI) -> Services:
     return services
 
 
-async def _seed(services: Services, district: District) -> None:
+def demo_password(settings: Settings) -> str:
+    """The password of the made-up people: another one in each installation, made from its secret."""
+    digest = hmac.digest(secret_key(settings, DataFolder(settings.data_dir)), b"demo accounts", "sha256")
+    return base64.b32encode(digest)[:12].decode().lower()
+
+
+async def _seed(services: Services, district: District, password: str) -> None:
     """Fill an empty record; a record with a school in it is left as it is."""
     if await services.postgres.fetch_one("select 1 from schools limit 1"):
         return
-    hashed = await Passwords().hash(PASSWORD)
+    hashed = await Passwords().hash(password)
     accounts = {role: Account(f"{role}@example.org", hashed) for role in _ROLES}
     source = replace(district, accounts=accounts)
     with progress_bar() as told:
@@ -79,11 +88,11 @@ async def _seed(services: Services, district: District) -> None:
     console.print(f"A made-up district: {report.inserted:,} rows in {report.seconds:.1f} s.\n", highlight=False)
 
 
-async def _log_ins(services: Services) -> None:
+async def _log_ins(services: Services, password: str) -> None:
     addresses = [f"{role}@example.org" for role in _ROLES]
     found = await services.postgres.fetch("select 1 from users where email = any(%(emails)s)", {"emails": addresses})
     if found:
-        console.print(f"\nLog in as {', '.join(addresses)}; the password is «{PASSWORD}».", highlight=False)
+        console.print(f"\nLog in as {', '.join(addresses)}; the password is «{password}».", highlight=False)
 
 
 async def _answered(server: Server, settings: Settings) -> None:

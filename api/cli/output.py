@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from api.reports.spreadsheet import to_csv
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}")
 console = Console()
 errors = Console(stderr=True)
 
@@ -38,6 +40,9 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str | None =
 
 def print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
     """A table; numbers to the right."""
+    if not rows:
+        console.print(f"{title}: nothing" if title else "no rows", style="dim", highlight=False)
+        return
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         numeric = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
@@ -64,7 +69,13 @@ def cell(value: Any) -> str:
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    text = str(value)
+    return _short_time(text) if _TIME.fullmatch(text) else text
+
+
+def _short_time(text: str) -> str:
+    """A time without what is zero: `2026-11-02`, `2026-11-02 09:15`."""
+    return text.replace("T", " ").removesuffix(".000").removesuffix(":00").removesuffix(" 00:00")
 
 
 def print_json(value: Any) -> None:

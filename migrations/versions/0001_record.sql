@@ -228,7 +228,7 @@ create table batches (
     rows        int not null,
     fingerprint numeric(20) not null,
     attempt     int not null default 1,
-    state       text not null check (state in ('prepared', 'committed')),
+    state       text not null check (state in ('prepared', 'committed', 'discarded')),
     prepared_at timestamptz not null default clock_timestamp(),
     committed_at timestamptz,
     primary key (pipeline, id)

@@ -189,7 +189,7 @@ async def test_a_token_needs_no_scheme_before_it(client: httpx2.AsyncClient) -> 
 
 async def test_registration_can_be_closed(application: FastAPI, client: httpx2.AsyncClient) -> None:
     services = application.state.services
-    services.accounts.settings = services.settings.model_copy(update={"open_registration": False})
+    services.ingestion.accounts.settings = services.settings.model_copy(update={"open_registration": False})
     body = {"name": "A", "email": "a@example.org", "password": PASSWORD, "role": "admin", "school_name": "S"}
     fault(await client.post("/auth/register", json=body), 403, "registration_closed")
 

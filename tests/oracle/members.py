@@ -241,6 +241,7 @@ DIMENSIONS: dict[str, dict[str, Callable[[Any], Any]]] = {
 SEGMENTS: dict[str, Callable[[Any], bool | None]] = {
     "enrolments.current": lambda row: row.valid_to is None,
     "enrolments.as_student": lambda row: row.role == "student",
+    "quizzes.current": lambda row: True,
     "sessions.live": lambda row: row.mode == "live",
     "sessions.ended": lambda row: row.ended_at is not None,
     "responses.first_attempts": lambda row: row.attempt == 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,12 @@ class Installation:
     warehouse: Warehouse
     oracle: Oracle
 
+    def __repr__(self) -> str:
+        return "an installation"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
     def ask(self, query: dict[str, Any], context: SecurityContext = OPERATOR) -> tuple[list[Row], int | None]:
         """The engine's rows and total."""
         statement = compile_query(self.catalog, query_of(query), context)
@@ -58,6 +65,7 @@ def bring_in(catalog: Catalog, warehouse: Warehouse, url: str, folders: list[Pat
     with psycopg.connect(url) as connection:
         rows = connection.execute("select source, entity, source_id, id from import_ids").fetchall()
     renumber(world, [folder.name for folder in folders], rows)
+    gc.freeze()  # a million live records make each collection slow
     return Installation(catalog, warehouse, Oracle(world))
 
 

@@ -80,8 +80,8 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
             time["dateRange"] = sorted(draw(st.lists(st.sampled_from(DAYS), min_size=2, max_size=2)))
         query["timeDimensions"] = [time]
     own = [name for name in SEGMENTS if name.startswith(f"{fact}.")]
-    if own and draw(st.booleans()):
-        query["segments"] = [draw(st.sampled_from(own))]
+    if own:
+        query["segments"] = draw(st.lists(st.sampled_from(own), max_size=1))
     return query
 
 

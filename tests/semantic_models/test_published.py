@@ -40,7 +40,7 @@ def scores(imported: Installation, external_id: str) -> dict[str, Any]:
 def alpha(imported: Installation, external_id: str) -> float:
     """Cronbach's α from the variances of the items and of the score."""
     found = items(imported, external_id)
-    spread = sum(row["item_scores.score_variance"] for row in found)
+    spread = sum(float(row["item_scores.score_variance"]) for row in found)
     return len(found) / (len(found) - 1) * (1 - spread / float(scores(imported, external_id)["score_variance"]))
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import pytest
 
 from api.reports.definitions import load_reports
 from engine import Catalog
-from engine.model.catalog import Dimension, Measure
+from engine.model.catalog import Cube, Member
 from engine.model.lint import policy_leaves
 from tests.semantic_models.installations import MODELS
 
@@ -17,11 +15,15 @@ CUBES = sorted(path.stem for path in (MODELS / "cubes").glob("*.yml"))
 NAMES = {"students.name", "students.external_id", "teachers.name", "teachers.external_id"}
 
 
+def members_of(cube: Cube) -> list[Member]:
+    """Dimensions, measures and segments."""
+    return [*cube.dimensions.values(), *cube.measures.values(), *cube.segments.values()]
+
+
 @pytest.mark.parametrize("name", CUBES)
 def test_every_member_of_a_cube_has_a_title_and_a_description(catalog: Catalog, name: str) -> None:
     cube = catalog.cubes[name]
-    members = chain(cube.dimensions.values(), cube.measures.values(), cube.segments.values())
-    bare = [each.full_name for each in members if not (each.shown.title and each.shown.description)]
+    bare = [each.full_name for each in members_of(cube) if not (each.shown.title and each.shown.description)]
     assert not bare
     assert cube.shown.description
 
@@ -29,7 +31,7 @@ def test_every_member_of_a_cube_has_a_title_and_a_description(catalog: Catalog, 
 @pytest.mark.parametrize("name", CUBES)
 def test_a_description_is_a_sentence_and_explains_more_than_its_title(catalog: Catalog, name: str) -> None:
     cube = catalog.cubes[name]
-    for member in chain(cube.dimensions.values(), cube.measures.values(), cube.segments.values()):
+    for member in members_of(cube):
         text = member.shown.description or ""
         assert text.endswith("."), member.full_name
         assert text.rstrip(".") != member.shown.short_title, member.full_name
@@ -99,8 +101,7 @@ def test_every_member_of_a_view_stands_in_one_folder_or_in_none(catalog: Catalog
 def test_every_member_can_be_planned(catalog: Catalog) -> None:
     assert not catalog.faults
     for cube in catalog.cubes.values():
-        for member in chain(cube.dimensions.values(), cube.measures.values()):
-            assert isinstance(member, Dimension | Measure)
+        for member in members_of(cube):
             assert catalog.expanded[member.full_name].unsupported is None, member.full_name
 
 

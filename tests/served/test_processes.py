@@ -52,7 +52,7 @@ class Installation:
         self.loaders = [Process(served, folder / f"load{number}", "load") for number in range(2)]
         self.doors = [httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) for port in ports]
         for door in self.doors:
-            _until(lambda door=door: _ready(door), 150)  # type: ignore[misc]
+            _until(lambda door=door: _ready(door), 150)
 
     def close(self) -> None:
         """End every process and connection."""
@@ -123,7 +123,7 @@ def test_two_servers_and_two_loaders_are_one_installation(installation: Installa
         return bool(body.get("data") and body["data"][0]["responses.count"] == expected)
 
     for door in (one, two):
-        _until(lambda door=door: counted(door, "1"), 10)  # type: ignore[misc]
+        _until(lambda door=door: counted(door, "1"), 10)
 
     installation.loaders[0].end(signal.SIGKILL)
     _data(one.post("/api/v1/responses", headers=student, json=answer | {"client_id": "a2"}))

@@ -1,0 +1,44 @@
+"""ClickHouse lost its tables (a new server, a deleted folder): the pipeline starts anew from the record.
+
+Only an empty table counts as lost. The batches that filled it are marked `discarded` and keep their numbers, so that
+no token is ever used for other data.
+"""
+
+from __future__ import annotations
+
+from core.telemetry import log
+from ingestion.pipelines import DIMENSIONS, FACTS
+from ingestion.term import Term
+
+_DISCARD = "update batches set state = 'discarded' where pipeline = %s and state <> 'discarded'"
+_START = """
+update pipelines set done = '1:1:', target = null, key_xid = '0', key_seq = 0 where name = %s and done::text <> '1:1:'
+"""
+_SHIPPED = "select exists (select 1 from batches where pipeline = %s and state = 'committed' and rows > 0) as known"
+_SCHOOLS = "select exists (select 1 from schools) as known"
+
+
+def rebuild(term: Term) -> None:
+    """Start each pipeline anew that has brought rows of which ClickHouse knows none."""
+    for pipeline in FACTS:
+        if _known(term, _SHIPPED, pipeline.name) and _is_empty(term, pipeline.name):
+            _start_anew(term, pipeline.name)
+    if _known(term, _SCHOOLS) and _is_empty(term, "schools"):
+        _start_anew(term, DIMENSIONS)
+
+
+def _known(term: Term, query: str, *values: str) -> bool:
+    row = term.connection.execute(query, values).fetchone()
+    return bool(row and row["known"])
+
+
+def _is_empty(term: Term, table: str) -> bool:
+    found = term.warehouse.call(lambda client: client.query(f"SELECT count() FROM {table}"))
+    return int(found.result_rows[0][0]) == 0
+
+
+def _start_anew(term: Term, name: str) -> None:
+    with term.connection.transaction():
+        term.connection.execute(_DISCARD, (name,))
+        if term.connection.execute(_START, (name,)).rowcount:
+            log.warning("ClickHouse has lost these rows; they are brought again", pipeline=name)
