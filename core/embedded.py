@@ -78,7 +78,9 @@ class DataFolder:
             return {}
 
     def note(self, **facts: Any) -> None:
-        """Add facts to the note for other processes; only the holder calls this."""
+        """Add facts to the note for other processes; without effect unless this process holds the folder."""
+        if self._lock is None:
+            return
         known = self.holder() if "pid" not in facts else {}
         path = self.path / "holder.json"
         temporary = path.with_suffix(".new")

@@ -104,11 +104,17 @@ def test_two_servers_and_two_loaders_are_one_installation(installation: Installa
     school = _data(one.get("/api/v1/schools", headers=admin))["items"][0]["id"]
     student = _login(two, "pupil@example.org", role="student", school_id=school)
     me = next(u for u in _data(two.get("/api/v1/users", headers=admin))["items"] if u["role"] == "student")
+    room = _data(one.post("/api/v1/classrooms", headers=admin, json={"name": "4b"}))
+    _data(one.post("/api/v1/enrolments", headers=admin, json={"classroom_id": room["id"], "user_id": me["id"]}))
     quiz = _data(
         one.post(
             "/api/v1/quizzes",
             headers=admin,
-            json={"title": "Brüche", "questions": [{"title": "½+¼?", "options": ["1/6", "3/4"], "answer_key": "B"}]},
+            json={
+                "title": "Brüche",
+                "classroom_id": room["id"],
+                "questions": [{"title": "½+¼?", "options": ["1/6", "3/4"], "answer_key": "B"}],
+            },
         )
     )
     answer = {"student_id": me["id"], "question_id": quiz["questions"][0]["id"], "answer": "B", "client_id": "a1"}
