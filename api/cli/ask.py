@@ -12,7 +12,7 @@ import typer
 from api.cli.client import api, get, load, quiet, read, read_settings, run
 from api.cli.options import Data, Models, Output
 from api.cli.output import Format, complain, console, print_json, print_record, print_rows
-from core.errors import ModelError, ModelErrors
+from core.errors import ModelErrors
 from engine.model import load_catalog
 
 _FILTER_FORM = "member operator value[,value…]"
@@ -176,14 +176,9 @@ def check_models(
         catalog = load_catalog(place)
     except ModelErrors as error:
         for each in error.errors:
-            _point_at(each)
+            complain(str(each))
         raise typer.Exit(1) from None
     console.print(f"{place}: {len(catalog.cubes)} cubes, {len(catalog.views)} views, no mistakes", highlight=False)
-
-
-def _point_at(error: ModelError) -> None:
-    place = ":".join(str(error.details[key]) for key in ("file", "line") if key in error.details)
-    complain(f"{place}: {error}" if place else str(error))
 
 
 def _read_json(file: str) -> Any:

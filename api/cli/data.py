@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from api.cli.client import api, get, quiet, read_settings, run
 from api.cli.options import Data, Output
-from api.cli.output import Format, complain, console, errors, print_json, print_rows
+from api.cli.output import Format, complain, console, errors, print_json, print_rows, print_table
 from core.embedded import Stores, open_stores
 from core.errors import FolderInUse
 from core.settings import Settings
@@ -28,7 +28,9 @@ _LAG_SECONDS = 60
 def import_folder(
     folder: Annotated[Path, typer.Argument(help="A folder of csv or csv.gz tables.")],
     source: Annotated[str | None, typer.Option(help="The namespace of its ids; without it the folder's name.")] = None,
-    rejects: Annotated[Path | None, typer.Option(help="Where refused rows are written, as CSV.")] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where refused rows are written, as CSV; without it the data folder.")
+    ] = None,
     data: Data = None,
 ) -> None:
     """Bring a folder of tables into the record; run it again whenever you like. Exit code 1 if rows were refused."""
@@ -36,7 +38,8 @@ def import_folder(
         complain(f"{folder} is no folder.")
         raise typer.Exit(2)
     settings = quiet(read_settings(data))
-    report = run(lambda: _import(settings, folder, source, rejects))
+    place = rejects or settings.data_dir / f"rejects-{Path(source or folder.resolve().name).name}.csv"
+    report = run(lambda: _import(settings, folder, source, place))
     rows = [
         {
             "table": table,
@@ -54,9 +57,7 @@ def import_folder(
     for sample in report.samples[:10]:
         complain(str(sample))
     if report.rejected:
-        complain(
-            f"{report.rejected:,} rows were refused" + (f"; see {rejects}" if rejects else "; --rejects keeps them")
-        )
+        complain(f"{report.rejected:,} rows were refused; see {place}")
         raise typer.Exit(1)
 
 
@@ -147,24 +148,25 @@ def status(
     if output is Format.CSV:
         print_rows(found["pipelines"], output)
     else:
-        print_rows([_readable(pipeline) for pipeline in found["pipelines"]], output)
+        facts = _side_by_side(found["pipelines"])
+        print_table(list(facts[0]), facts)
         rest = {key: value for key, value in found.items() if key not in {"pipelines", "model"}} | found["model"]
         for key, value in rest.items():
             console.print(f"{key.replace('_', ' '):<22}{value}", highlight=False)
 
 
-def _readable(pipeline: dict[str, Any]) -> dict[str, Any]:
-    """One line of the table: how late, rows on both sides, the last batch."""
-    return {
-        "pipeline": pipeline["name"],
-        "lag s": pipeline["lag_seconds"],
-        "rows in the record": pipeline["record_rows"],
-        "sent": pipeline["shipped_rows"],
-        "in ClickHouse": pipeline["warehouse_rows"],
-        "last batch": pipeline["last_batch"],
-        "at": (pipeline["last_batch_at"] or "")[:19],
-        "under way": pipeline["prepared_batches"],
+def _side_by_side(pipelines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each fact, a column for each pipeline: how late, rows on both sides, the last batch."""
+    facts = {
+        "lag in seconds": "lag_seconds",
+        "rows in the record": "record_rows",
+        "rows sent": "shipped_rows",
+        "rows in ClickHouse": "warehouse_rows",
+        "last batch": "last_batch",
+        "last batch at": "last_batch_at",
+        "batches under way": "prepared_batches",
     }
+    return [{"pipeline": title} | {each["name"]: each[key] for each in pipelines} for title, key in facts.items()]
 
 
 def settings(output: Output = Format.TABLE, data: Data = None) -> None:

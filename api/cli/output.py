@@ -36,6 +36,8 @@ def print_rows(rows: Sequence[dict[str, Any]], form: Format, title: str | None =
         sys.stdout.write(to_csv(columns, ([row[column] for column in columns] for row in rows)))
     else:
         print_table(columns, rows, title)
+        if rows:
+            console.print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", style="dim")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
@@ -50,7 +52,6 @@ def print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]], title: s
     for row in rows:
         table.add_row(*(cell(row[column]) for column in columns))
     console.print(table)
-    console.print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", style="dim")
 
 
 def print_record(row: dict[str, Any], title: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -99,7 +100,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
     url = f"http://{host}:{socket.getsockname()[1]}"
     application.state.url = url
     inner = _Uvicorn(config)
-    task = asyncio.create_task(inner.serve(sockets=[socket]))
+    task = asyncio.create_task(_served(inner, socket))
     server = Server(application, url, inner, task)
     try:
         while not inner.started and not task.done():  # noqa: ASYNC110 - uvicorn tells it only by this flag
@@ -112,6 +113,22 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
     finally:
         await server.stop()
         socket.close()
+
+
+async def _served(inner: uvicorn.Server, listener: Any) -> None:
+    """Serve until told to stop; a start that fails ends quietly, for the caller tells why."""
+    logger = logging.getLogger("uvicorn.error")
+
+    def after_start(_: logging.LogRecord) -> bool:
+        return inner.started
+
+    logger.addFilter(after_start)
+    try:
+        await inner.serve(sockets=[listener])
+    except SystemExit:
+        return
+    finally:
+        logger.removeFilter(after_start)
 
 
 def _bound(config: uvicorn.Config, settings: Settings) -> Any:

@@ -27,6 +27,10 @@ class Reject:
     value: str
     reason: str
 
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" + (f": {self.column}" if self.column else "")
+        return f"{place}: {self.reason}" + (f" (it says «{self.value}»)" if self.value else "")
+
 
 class Rejects:
     """Counts refused rows, keeps the first few, writes all to `path`; the file exists only if a row was refused."""

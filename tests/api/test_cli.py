@@ -128,6 +128,20 @@ def test_mistakes_are_told_in_a_line(shell: Shell, tmp_path: Path) -> None:
     assert "a.yml:3" in shell.run("models", "check", str(tmp_path), code=1).replace("\n", "")
 
 
+def test_a_broken_model_stops_the_start_and_every_mistake_is_named(tmp_path: Path) -> None:
+    cubes = tmp_path / "models" / "cubes"
+    cubes.mkdir(parents=True)
+    (cubes / "x.yml").write_text(
+        "cubes:\n  - name: x\n    sql_tabel: x\n    measures:\n      - {name: n, type: cuont}\n"
+    )
+    shell = Shell(tmp_path / "data")
+    for words in (["models", "check", str(cubes.parent)], ["serve", "--port", "0", "--models", str(cubes.parent)]):
+        told = shell.run(*words, code=1)
+        assert "x.yml:3: sql_tabel" in told and "Did you mean 'sql_table'?" in told
+        assert "x.yml:5: type: 'cuont'" in told and "Did you mean 'count'?" in told
+        assert "Traceback" not in told
+
+
 def test_the_semantic_layer_alone_serves_any_model_over_any_clickhouse(tmp_path: Path) -> None:
     models, folder = tmp_path / "models", tmp_path / "clickhouse"
     models.mkdir()
