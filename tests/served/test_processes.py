@@ -51,6 +51,9 @@ class Installation:
         ]
         self.loaders = [Process(served, folder / f"load{number}", "load") for number in range(2)]
         self.doors = [httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) for port in ports]
+
+    def wait(self) -> None:
+        """Until both servers answer."""
         for door in self.doors:
             _until(lambda door=door: _ready(door), 150)
 
@@ -81,8 +84,11 @@ def _until(done: Any, seconds: float) -> float:
 def installation(served: Served, tmp_path: Path) -> Iterator[Installation]:
     """A running installation."""
     running = Installation(served, tmp_path)
-    yield running
-    running.close()
+    try:
+        running.wait()
+        yield running
+    finally:
+        running.close()
 
 
 def _data(response: httpx2.Response) -> Any:
