@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from sqlglot import exp
+
 from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog, Dimension, Measure
 from engine.plan.formulas import Formulas, facts
@@ -29,6 +31,7 @@ SAFE = ("count_distinct", "count_distinct_approx", "min", "max")
 def build(bound: BoundQuery) -> Plan:
     """The plan; NoJoinPath or Unanswerable where no right answer can be computed."""
     _refuse_unsupported(bound)
+    _refuse_windows(bound)
     formulas = Formulas(bound.catalog)
     for each in bound.measures:
         formulas.add(each.measure, each.path)
@@ -261,6 +264,22 @@ def _refuse_unsupported(bound: BoundQuery) -> None:
         problem = bound.catalog.expanded[name].unsupported
         if problem:
             raise Unanswerable(f"'{name}' needs {problem}; that cannot be answered yet.", member=name)
+
+
+def _refuse_windows(bound: BoundQuery) -> None:
+    """A measure with OVER looks at other groups; one that a measure filter hides would be missing from it."""
+    if not (bound.having or bound.mixed):
+        return
+    for each in bound.measures:
+        name = each.measure.full_name
+        for known in (name, *bound.catalog.expanded[name].measures):
+            tree = bound.catalog.expanded[known].tree
+            if tree is not None and tree.find(exp.Window):
+                raise Unanswerable(
+                    f"'{known}' compares groups with each other: it cannot stand beside a filter on a measure.",
+                    hint="Filter by dimensions, or leave the measure out.",
+                    member=known,
+                )
 
 
 def used_tables(catalog: Catalog, plan: Plan) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ cubes:
         filters: [{sql: "{CUBE}.status = 'paid'"}]
         drill_filters: [{sql: "{CUBE}.amount > 1"}]
       - {name: last, type: time, sql: "max({CUBE}.at)"}
+      - {name: share, type: number, sql: "count() / sum(count()) OVER ()"}
       - {name: per_return, type: number, sql: "{amount} / {returns.count}"}
       - {name: spread, type: number, sql: "max({CUBE}.amount) - min({CUBE}.amount)"}
       - {name: names, type: string, sql: "arrayStringConcat(arraySort(groupUniqArray({CUBE}.status)), ',')"}
@@ -315,3 +316,16 @@ def test_one_shape_is_planned_once_and_its_values_never_enter_the_sql(catalog: C
     assert first.sql is second.sql and "DROP" not in first.sql
     assert first.parameters == {"p0": ["a'; DROP TABLE x; --", "b"], "limit": 5}
     assert second.parameters == {"p0": ["x", "y", "z"], "limit": 7}
+
+
+@pytest.mark.parametrize("measure", ["orders.share", "orders.count"])
+def test_a_measure_over_other_groups_is_refused_where_a_filter_would_hide_some(measure: str) -> None:
+    catalog = load_texts({"cubes/a.yml": _MODEL})
+    more = Filter("orders.count", "gt", ("1",))
+    query = Query(measures=(measure,), dimensions=("orders.status",), filters=(more,))
+    operator = SecurityContext(groups=frozenset(), attributes={})
+    if measure == "orders.count":
+        assert compile_query(catalog, query, operator)
+    else:
+        with pytest.raises(Unanswerable, match="compares groups"):
+            compile_query(catalog, query, operator)
