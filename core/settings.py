@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     valkey_url: SecretStr | None = Field(
         None,
         validation_alias="VALKEY_URL",
-        description="Valkey or Redis: broker between live-quiz servers; without it they meet in Postgres once a second.",
+        description="Valkey or Redis: broker between live servers; without it they meet in Postgres once a second.",
     )
     models_dir: Path = Field(_HOME / "semantic_models", description="The folder with cubes/, views/ and reports/.")
     host: str = Field("127.0.0.1", description="The address that the server listens on.")
