@@ -49,6 +49,9 @@ class Expansion:
         condition = None
         if isinstance(member, Dimension):
             tree: exp.Expr | None = self._dimension(member)
+            for index, shift in enumerate(member.shifts):
+                shown = Expanded(self.sql(shift.sql), ()) if shift.sql is not None else Expanded(None, ())
+                self.expander.done[f"{member.full_name}#shift{index}"] = shown
         elif isinstance(member, Measure):
             self.staged = member.stage is not None or member.case is not None
             tree = self._measure_value(member)
@@ -88,7 +91,9 @@ class Expansion:
         return self.sql(dimension.sql) if dimension.sql else exp.null()
 
     def _sub_query(self, dimension: Dimension) -> exp.Expr:
-        if dimension.stage is None and not (dimension.sql and any(each.kind == "member" for each in dimension.sql.references)):
+        if dimension.stage is None and not (
+            dimension.sql and any(each.kind == "member" for each in dimension.sql.references)
+        ):
             self.unsupported = "sub-query dimensions without a measure"
         inner = Expansion(self.expander, self.cube)
         inner.staged = dimension.stage is not None

@@ -8,16 +8,14 @@ from typing import cast
 from engine.model.catalog import Dimension, Join, Measure, Relationship, Segment
 from engine.model.intervals import fits_parent, parse_interval, shift
 from engine.model.schema import DIMENSION_TYPES, MEASURE_TYPES, RELATIONSHIPS, Reader, titled
-from engine.model.staging import read_case, read_named_shifts, read_stage, read_window
+from engine.model.staging import read_case, read_named_shifts, read_snapshot, read_stage, read_window
 from engine.model.terms import PREDEFINED, Granularity, Sql
 
 _DIMENSION_EXTRA = (
     *("aliases", "mask", "suggest_filter_values", "enable_suggestions", "values_as_segments", "field_type", "order"),
     *("key", "links"),
 )
-_MEASURE_EXTRA = (
-    *("aliases", "mask", "cumulative", "rolling_window"),
-)
+_MEASURE_EXTRA = (*("aliases", "mask", "cumulative", "rolling_window"),)
 _ORIGIN = datetime.fromisoformat("2024-01-01")  # a Monday and a New Year's Day: weeks and years begin alike
 
 
@@ -116,6 +114,7 @@ def read_measure(reader: Reader, cube: str, cube_title: str) -> Measure:
         drill_members=reader.words("drill_members"),
         window=read_window(reader, kind),
         stage=read_stage(reader, cube, kind),
+        snapshot=read_snapshot(reader, cube),
         case=read_case(reader),
         extra=reader.rest(*_MEASURE_EXTRA),
     )

@@ -26,7 +26,7 @@ KEYS: dict[str, frozenset[str]] = {
         "propagate_filters_to_sub_query granularities suggest_filter_values enable_suggestions values_as_segments "
         "field_type order key links values multi_stage add_group_by filter time_shift",
         "measure": f"{_SHOWN} {_UI} sql type filters drill_members drill_filters rolling_window cumulative multi_stage "
-        "group_by reduce_by add_group_by grain filter time_shift order_by case",
+        "group_by reduce_by add_group_by grain filter time_shift order_by case non_additive",
         "segment": f"{_SHOWN} sql aliases",
         "join": "name relationship sql",
         "hierarchy": "name title public levels",
@@ -35,6 +35,7 @@ KEYS: dict[str, frozenset[str]] = {
         "when": "sql label value",
         "label": "sql",
         "rolling_window": "type trailing leading offset granularity",
+        "non_additive": "name window_choice window_groupings",
         "grain": "exclude keep_only include",
         "stage_filter": "mode exclude keep_only include",
         "time_shift": "time_dimension interval type name sql",

@@ -71,7 +71,7 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
     where, having, mixed = _sorted_out(filters)
     ranges = {index: _date_range(binder, each) for index, each in enumerate(query.time_dimensions) if each.date_range}
-    where += ranges.values()
+    where += dict.fromkeys(ranges.values())
     where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
     bound = BoundQuery(
         catalog=catalog,

@@ -113,9 +113,7 @@ class Renderer:
             named(self._shown(each, native.copy()), self.aliases[each.column])
             for each, native in zip(self.plan.dimensions, rows.natives, strict=True)
         ]
-        outputs += [
-            named(self._output(each, rows), self.aliases[each.column]) for each in self.plan.query.measures
-        ]
+        outputs += [named(self._output(each, rows), self.aliases[each.column]) for each in self.plan.query.measures]
         select = self._closed(outputs, rows, self._having(rows))
         orders = [exp.Ordered(this=exp.column(self.aliases[each.column]), desc=each.desc) for each in self.plan.order]
         if orders:

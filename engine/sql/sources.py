@@ -29,9 +29,46 @@ class Sources:
     def joined(self, tree: Tree) -> exp.Select:
         """`FROM root LEFT JOIN …`, sub-queries right after their cube."""
         select = exp.Select()
-        select.set("from_", exp.From(this=self.scan(tree.root)))
-        select.set("joins", [*self._sub_queries(tree, tree.root), *self._edges(tree)])
+        root, *more = self._calendar(tree.root)
+        select.set("from_", exp.From(this=root))
+        joins = [exp.Join(this=scan, kind="INNER", on=self._shown(tree.root)) for scan in more]
+        select.set("joins", [*joins, *self._sub_queries(tree, tree.root), *self._edges(tree)])
         return select
+
+    def _calendar(self, cube: str) -> list[exp.Expr]:
+        """The cube; a calendar by which the part shifts stands twice: where the rows lie, and where they are shown."""
+        if cube not in self._moved():
+            return [self.scan(cube)]
+        lying, shown = self.scan(cube), self.scan(cube)
+        (lying.this if isinstance(lying, exp.Final) else lying).set("alias", exp.TableAlias(this=self._lying(cube)))
+        return [lying, shown]
+
+    def _lying(self, cube: str) -> exp.Identifier:
+        return identifier(f"{self.catalog.cubes[cube].alias}__lying")
+
+    def _moved(self) -> dict[str, str]:
+        """The calendars by which the part at work shifts: the SQL of the shift, and the dimension that it moves."""
+        current = self.renderer.current
+        shifts = current.scope.shifts if current is not None else ()
+        return {
+            name.partition(".")[0]: f"{name}#shift{shift.calendar}"
+            for name, shift in shifts
+            if shift.calendar is not None
+        }
+
+    def _shown(self, cube: str) -> exp.Expr:
+        """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
+        name = self._moved()[cube]
+        lies = self._at_lying(self.catalog.tree(name.partition("#")[0]))
+        return exp.EQ(this=self.timed(self.catalog.tree(name)), expression=lies)
+
+    def _at_lying(self, tree: exp.Expr) -> exp.Expr:
+        """Columns of moved calendars read where the rows lie."""
+        moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in self._moved()}
+        for each in list(tree.find_all(exp.Column)) if moved else ():
+            if each.table in moved:
+                each.set("table", moved[each.table].copy())
+        return tree
 
     def joined_to_keys(self, keys: exp.Select, tree: Tree, primary: Sequence[exp.Expr]) -> exp.Select:
         """`FROM (keys) AS keys LEFT JOIN fact ON …` and the fact's own joins."""
@@ -81,14 +118,14 @@ class Sources:
         return source
 
     def _edges(self, tree: Tree) -> list[exp.Join]:
-        return [join for edge in tree.edges for join in (self._join(edge), *self._sub_queries(tree, edge.child))]
+        return [join for edge in tree.edges for join in (*self._join(edge), *self._sub_queries(tree, edge.child))]
 
-    def _join(self, edge: Edge) -> exp.Join:
-        condition = self.catalog.tree(f"{edge.parent}>{edge.child}")
-        source, on = self.scan(edge.child), self.timed(condition)
-        return (
-            exp.Join(this=source, kind="INNER", on=on) if edge.restrict else exp.Join(this=source, side="LEFT", on=on)
-        )
+    def _join(self, edge: Edge) -> list[exp.Join]:
+        source, *more = self._calendar(edge.child)
+        on = self._at_lying(self.timed(self.catalog.tree(f"{edge.parent}>{edge.child}")))
+        kept = {"kind": "INNER"} if edge.restrict else {"side": "LEFT"}
+        shown = [exp.Join(this=scan, kind="INNER", on=self._shown(edge.child)) for scan in more]
+        return [exp.Join(this=source, on=on, **kept), *shown]
 
     def _sub_queries(self, tree: Tree, cube: str) -> list[exp.Join]:
         return [self._sub_query(sub) for sub in tree.sub_queries if sub.cube == cube]
