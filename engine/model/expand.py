@@ -9,7 +9,9 @@ from sqlglot import exp
 from core.errors import ModelError, nearest
 from engine.model.catalog import Cube, Expanded, Member
 from engine.model.expansion import Expansion
+from engine.model.markers import scanned
 from engine.model.schema import Mistakes
+from engine.model.selection import select_of
 
 
 class Expander:
@@ -30,6 +32,7 @@ class Expander:
                 self._guarded(member)
             self._joins(cube)
             self._table(cube)
+        self._circles()
         return self.done
 
     def _guarded(self, member: Member) -> None:
@@ -86,10 +89,34 @@ class Expander:
             table = exp.Table(this=parts[-1], db=parts[-2] if len(parts) > 1 else None)
             self.done[f"{cube.name}#table"] = Expanded(table, ())
         elif cube.sql is not None:
-            expansion = Expansion(self, cube)
+            problem = None
             try:
-                tree = expansion.table(cube.sql)
+                tree = select_of(self, cube.name, cube.sql)
             except ModelError as error:
                 self._fault(error)
-                tree, expansion.unsupported = exp.to_table(cube.name), f"broken SQL ({error})"
-            self.done[f"{cube.name}#table"] = Expanded(tree, (), unsupported=expansion.unsupported)
+                tree, problem = exp.to_table(cube.name), f"broken SQL ({error})"
+                self.stack.clear()
+            self.done[f"{cube.name}#table"] = Expanded(tree, (), unsupported=problem)
+
+    def _circles(self) -> None:
+        """Cubes whose tables read each other without end."""
+        for name, cube in self.cubes.items():
+            way = _way_back(name, self.done)
+            if way and cube.sql:
+                problem = f"the cube reads its own table: {' → '.join(way)}."
+                self.mistakes.add(cube.sql.source, problem, key="sql")
+
+
+def _way_back(start: str, done: Mapping[str, Expanded]) -> list[str]:
+    """The way from a cube over the tables in its SELECT back to itself, [] if there is none."""
+    ways, seen = [[start]], {start}
+    while ways:
+        way = ways.pop()
+        spelled = done.get(f"{way[-1]}#table")
+        for name in scanned(spelled.tree) if spelled and spelled.tree else ():
+            if name == start:
+                return [*way, name]
+            if name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []

@@ -253,7 +253,7 @@ class Renderer:
         if isinstance(node.segment, Measure):
             name = node.segment.full_name
             spelled = self.catalog.expanded.get(f"{name}#rows") or self.catalog.expanded[name]
-            return spelled.condition.copy() if spelled.condition is not None else exp.Boolean(this=True)
+            return self.sources.timed(spelled.condition.copy()) if spelled.condition is not None else exp.true()
         return self.member(node.segment.full_name)
 
     def _having(self, natives: Sequence[exp.Expr], values: Mapping[str, exp.Expr]) -> exp.Expr | None:
