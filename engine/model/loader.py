@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from core.errors import ModelError, ModelErrors
 from engine.model.catalog import Catalog, Cube, Hierarchy, Member, View, ViewGroup
-from engine.model.document import Entry, Items, read, snake_keys
+from engine.model.document import LARGEST, Entry, Items, read, snake_keys
 from engine.model.expand import Expander
 from engine.model.inherit import inherit
 from engine.model.lint import check_model
@@ -17,11 +17,12 @@ from engine.model.members import read_dimension, read_join, read_measure, read_s
 from engine.model.policies import read_policies
 from engine.model.references import parse_select
 from engine.model.schema import Mistakes, Reader, titled
+from engine.model.templates import render_all
 from engine.model.terms import Source, Sql
 from engine.model.views import read_view
 
 T = TypeVar("T")
-_SUFFIXES = ("*.yml", "*.yaml", "*.yml.jinja", "*.yaml.jinja")
+_SUFFIXES = ("*.yml", "*.yaml", "*.jinja")
 _EXTRA = ("refresh_key", "rewrite_queries", "pre_aggregations", "calendar")
 
 
@@ -32,13 +33,31 @@ def load_catalog(folder: Path, *, strict: bool = False) -> Catalog:
     Cube; `strict` makes it a mistake like the others.
     """
     paths = sorted({path for suffix in _SUFFIXES for path in folder.rglob(suffix)})
-    files = {str(path.relative_to(folder)): path.read_text() for path in paths}
-    return load_texts({name: text for name, text in files.items() if not name.startswith("reports/")}, strict=strict)
+    names = {str(path.relative_to(folder)): path for path in paths if path.is_file()}
+    mistakes = Mistakes()
+    files = {name: _text(path, name, mistakes) for name, path in names.items() if not name.startswith("reports/")}
+    return _load({name: text for name, text in files.items() if text is not None}, mistakes, strict)
 
 
 def load_texts(files: Mapping[str, str], *, strict: bool = False) -> Catalog:
     """A Catalog from texts by file name."""
-    mistakes = Mistakes()
+    return _load(files, Mistakes(), strict)
+
+
+def _text(path: Path, name: str, mistakes: Mistakes) -> str | None:
+    if path.stat().st_size > 4 * LARGEST:
+        mistakes.add(Source(name, 1), f"a model file has at most {LARGEST} characters.")
+        return None
+    content = path.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        mistakes.add(Source(name, line), f"not UTF-8: byte 0x{content[error.start]:02x} at {error.start}.")
+        return None
+
+
+def _load(files: Mapping[str, str], mistakes: Mistakes, strict: bool) -> Catalog:
     cubes, views, groups = _entries(files, mistakes)
     cube_map = {cube.name: cube for cube in (_cube(entry, mistakes) for entry in inherit(cubes, mistakes))}
     expander = Expander(cube_map, mistakes)
@@ -59,7 +78,9 @@ def load_texts(files: Mapping[str, str], *, strict: bool = False) -> Catalog:
 
 def _entries(files: Mapping[str, str], mistakes: Mistakes) -> tuple[list[Entry], list[Entry], list[Entry]]:
     found: dict[str, list[Entry]] = {"cubes": [], "views": [], "view_groups": []}
-    for name, text in files.items():
+    texts, errors = render_all(files)
+    mistakes.errors.extend(errors)
+    for name, text in texts.items():
         try:
             top = read(text, name)
         except ModelError as error:
