@@ -15,7 +15,6 @@ import yaml
 from yaml.events import (
     AliasEvent,
     DocumentEndEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -84,7 +83,7 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> ModelError:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     line = mark.line + 1 if mark else text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
     hint = None
-    if "\\t" in problem or "'\t'" in problem:
+    if "\t" in (text.splitlines() or [""])[min(line, text.count("\n") + 1) - 1]:
         hint = "Indent with spaces, not with tabs."
     elif "mapping values" in problem:
         hint = "Put a text with ': ' in it into quotes, or after 'sql: >' on lines of its own."
@@ -105,7 +104,7 @@ class _Builder:
     """Builds values from the parser's events, counting as it goes."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.events: Iterator[Event] = yaml.parse(text, Loader=_LOADER)
+        self.events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
         self.file = file
         self.anchors: dict[str, tuple[Any, int] | None] = {}
         self.count = 0
@@ -123,10 +122,10 @@ class _Builder:
                 continue
         return value, line or 1
 
-    def _wrong(self, problem: str, event: Event, key: str | None = None) -> ModelError:
+    def _wrong(self, problem: str, event: Any, key: str | None = None) -> ModelError:
         return _mistake(problem, self.file, event.start_mark.line + 1, key)
 
-    def _value(self, event: Event, depth: int) -> Any:
+    def _value(self, event: Any, depth: int) -> Any:
         self._counted(1, event)
         if depth > DEEPEST:
             raise self._wrong(f"lists and keys are nested more than {DEEPEST} deep", event)
@@ -146,12 +145,12 @@ class _Builder:
             self.anchors[anchor] = (value, self.count - before)
         return value
 
-    def _counted(self, count: int, event: Event) -> None:
+    def _counted(self, count: int, event: Any) -> None:
         self.count += count
         if self.count > MOST:
             raise self._wrong(f"a model file has at most {MOST} values, aliases unfolded", event)
 
-    def _known(self, event: AliasEvent) -> Any:
+    def _known(self, event: Any) -> Any:
         if event.anchor not in self.anchors:
             raise self._wrong(f"there is no anchor '&{event.anchor}'", event)
         found = self.anchors[event.anchor]
@@ -160,12 +159,12 @@ class _Builder:
         self._counted(found[1], event)
         return found[0]
 
-    def _check_tag(self, event: Event) -> None:
+    def _check_tag(self, event: Any) -> None:
         tag = getattr(event, "tag", None)
         if tag and tag != "!" and tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
             raise self._wrong(f"the tag '{tag}' means nothing here", event)
 
-    def _items(self, start: Event, depth: int) -> Items:
+    def _items(self, start: Any, depth: int) -> Items:
         items = Items()
         items.line, items.lines = start.start_mark.line + 1, []
         for event in self.events:
@@ -175,7 +174,7 @@ class _Builder:
             items.lines.append(event.start_mark.line + 1)
         return items
 
-    def _entry(self, start: Event, depth: int) -> Entry:
+    def _entry(self, start: Any, depth: int) -> Entry:
         entry = _mapping(start.start_mark.line + 1, self.file)
         merged: list[Any] = []
         for event in self.events:
@@ -193,7 +192,7 @@ class _Builder:
             entry[key], entry.lines[key] = value, line
         return self._merged(entry, merged, start)
 
-    def _merged(self, entry: Entry, others: list[Any], start: Event) -> Entry:
+    def _merged(self, entry: Entry, others: list[Any], start: Any) -> Entry:
         """`<<: *other` brings keys which the mapping does not have itself."""
         for other in others:
             if not isinstance(other, Entry):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from sqlglot import exp
 
 from core.errors import ModelError, nearest
-from engine.model.catalog import Cube, Expanded, Member
+from engine.model.catalog import Cube, Dimension, Expanded, Member
 from engine.model.expansion import Expansion
-from engine.model.markers import scanned
+from engine.model.markers import identifier, scanned
 from engine.model.schema import Mistakes
 from engine.model.selection import select_of
 
@@ -30,10 +31,29 @@ class Expander:
             members: list[Member] = [*cube.dimensions.values(), *cube.measures.values(), *cube.segments.values()]
             for member in members:
                 self._guarded(member)
+            for dimension in cube.dimensions.values():
+                self._granularities(dimension)
             self._joins(cube)
             self._table(cube)
         self._circles()
         return self.done
+
+    def _granularities(self, dimension: Dimension) -> None:
+        """Buckets made by SQL, as `cube.dimension.granularity`."""
+        for each in dimension.granularities.values():
+            if each.sql is None:
+                continue
+            name = f"{dimension.full_name}.{each.name}"
+            expansion = Expansion(self, self.cubes[dimension.cube])
+            try:
+                tree = expansion.sql(each.sql)
+            except ModelError as error:
+                self._fault(error)
+                tree, expansion.unsupported = exp.null(), f"broken SQL ({error})"
+                self.stack.clear()
+            if len(expansion.paths) > 1 or expansion.measures or expansion.sub_queries:
+                self.mistakes.add(each.source, f"the sql of '{name}' must do without joins.", key="sql")
+            self.done[name] = Expanded(tree, expansion.ways(), unsupported=expansion.unsupported)
 
     def _guarded(self, member: Member) -> None:
         try:
@@ -85,11 +105,9 @@ class Expander:
 
     def _table(self, cube: Cube) -> None:
         if cube.table is not None:
-            parts = [exp.to_identifier(part) for part in cube.table.split(".")]
-            table = exp.Table(this=parts[-1], db=parts[-2] if len(parts) > 1 else None)
-            self.done[f"{cube.name}#table"] = Expanded(table, ())
+            self.done[f"{cube.name}#table"] = Expanded(_table(cube.table), (), unsupported=cube.unsupported)
         elif cube.sql is not None:
-            problem = None
+            problem = cube.unsupported
             try:
                 tree = select_of(self, cube.name, cube.sql)
             except ModelError as error:
@@ -105,6 +123,12 @@ class Expander:
             if way and cube.sql:
                 problem = f"the cube reads its own table: {' → '.join(way)}."
                 self.mistakes.add(cube.sql.source, problem, key="sql")
+
+
+def _table(text: str) -> exp.Table:
+    parts = [part.strip('`"') for part in re.findall(r'`[^`]*`|"[^"]*"|[^.]+', text)]
+    names = [identifier(part) if part.isidentifier() else exp.to_identifier(part) for part in parts]
+    return exp.Table(this=names[-1], db=names[-2] if len(names) > 1 else None)
 
 
 def _way_back(start: str, done: Mapping[str, Expanded]) -> list[str]:

@@ -11,6 +11,7 @@ from engine.model.asked import ASKED, asked
 from engine.model.catalog import Case, Cube, Dimension, Expanded, Measure, Member
 from engine.model.markers import (
     FORMULAS,
+    LOCAL,
     SCAN,
     TRUNCATED,
     identifier,
@@ -158,6 +159,9 @@ class Expansion:
         dimension = cube.dimensions[rest[0]]
         if rest[1] not in PREDEFINED and rest[1] not in dimension.granularities:
             raise ModelError(f"{source}: sql: '{dimension.full_name}' has no granularity '{rest[1]}'.")
+        custom = dimension.granularities.get(rest[1])
+        if custom is not None and custom.sql is not None:
+            return exp.Anonymous(this=LOCAL, expressions=[Expansion(self.expander, cube).sql(custom.sql)])
         inner = self.expander.member(dimension)
         self._absorb(inner, path)
         tree = inner.tree.copy() if inner.tree is not None else exp.null()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import ModelError, ModelErrors
-from engine.model.catalog import Catalog, Cube, Hierarchy, Member, View, ViewGroup
+from engine.model.catalog import Catalog, Cube, Dimension, Hierarchy, Measure, Member, View, ViewGroup
 from engine.model.document import LARGEST, Entry, Items, read, snake_keys
 from engine.model.expand import Expander
+from engine.model.forms import check_cube, check_dimension, check_measure
 from engine.model.inherit import inherit
 from engine.model.lint import check_model
 from engine.model.members import read_dimension, read_join, read_measure, read_segment
@@ -23,6 +25,8 @@ from engine.model.views import read_view
 
 T = TypeVar("T")
 _SUFFIXES = ("*.yml", "*.yaml", "*.jinja")
+_PART = r'(?:[\w$-]{1,200}|`[^`]{1,200}`|"[^"]{1,200}")'
+_TABLE = re.compile(rf"{_PART}(?:\.{_PART})?")
 _EXTRA = ("refresh_key", "rewrite_queries", "pre_aggregations", "calendar")
 
 
@@ -112,15 +116,26 @@ def _cube(entry: Entry, mistakes: Mistakes) -> Cube:
     shown = reader.shown(name)
     if reader.has("sql") == reader.has("sql_table"):
         reader.wrong("a cube needs exactly one of sql and sql_table.", "sql" if reader.has("sql") else None)
-    dimensions = _named(reader, "dimensions", "dimension", lambda each: read_dimension(each, name, shown.title))
-    measures = _named(reader, "measures", "measure", lambda each: read_measure(each, name, shown.title))
+    check_cube(reader)
+    calendar = reader.entry.get("calendar") is True
+
+    def dimension(each: Reader) -> Dimension:
+        check_dimension(each, calendar=calendar)
+        return read_dimension(each, name, shown.title)
+
+    def measure(each: Reader) -> Measure:
+        check_measure(each)
+        return read_measure(each, name, shown.title)
+
+    dimensions = _named(reader, "dimensions", "dimension", dimension)
+    measures = _named(reader, "measures", "measure", measure)
     segments = _named(reader, "segments", "segment", lambda each: read_segment(each, name, shown.title))
     cube = Cube(
         name=name,
         alias=reader.text("sql_alias") or name,
         shown=shown,
         source=reader.source(),
-        table=reader.text("sql_table"),
+        table=_table(reader),
         sql=_select(reader),
         final=reader.flag("final"),
         joins=_named(reader, "joins", "join", lambda each: read_join(each, name)),
@@ -134,6 +149,16 @@ def _cube(entry: Entry, mistakes: Mistakes) -> Cube:
     )
     _distinct_members(cube, mistakes)
     return cube
+
+
+def _table(reader: Reader) -> str | None:
+    """`table` or `database.table`, each part quoted where it must be."""
+    text = reader.text("sql_table")
+    if text is not None and not _TABLE.fullmatch(text.strip()):
+        hint = "Anything else belongs into sql: SELECT * FROM …"
+        reader.wrong(f"'{text}' is not a table: write table or database.table.", "sql_table", hint=hint)
+        return None
+    return text.strip() if text is not None else None
 
 
 def _select(reader: Reader) -> Sql | None:

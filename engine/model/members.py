@@ -122,7 +122,11 @@ def _origin(reader: Reader, offset: str | None) -> str | None:
         if moved is None:
             reader.wrong(f"'{offset}' is not an interval such as '-6 months'.", "offset")
             return None
-        start = shift(start, moved)
+        try:
+            start = shift(start, moved)
+        except (ValueError, OverflowError):
+            reader.wrong(f"'{offset}' leads beyond the calendar.", "offset")
+            return None
     return start.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,7 +53,11 @@ RELATIONSHIPS = {
     "one_to_one": "one_to_one", "has_one": "one_to_one", "one_to_many": "one_to_many", "has_many": "one_to_many",
     "many_to_one": "many_to_one", "belongs_to": "many_to_one",
 }  # fmt: skip
-_NAME = re.compile(r"^[_a-zA-Z][_a-zA-Z0-9]*$")
+_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_LONGEST_NAME = 200
+_RESERVED = frozenset(
+    ("CUBE", "TABLE", "FILTER_PARAMS", "FILTER_GROUP", "SECURITY_CONTEXT", "SQL_UTILS", "COMPILE_CONTEXT")
+)
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\s]+")
 
 
@@ -110,9 +115,19 @@ class Reader:
         name = self.text("name")
         if name is None:
             self.wrong(f"a {self.kind} needs a name.")
-        elif not _NAME.match(name):
-            self.wrong(f"'{name}' is not an identifier (letters, digits, _).", "name")
+        else:
+            self._check_name(name)
         return name or "unnamed"
+
+    def _check_name(self, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            odd = next((letter for letter in name if letter.isalpha() and not letter.isascii()), None)
+            hint = f"It has '{odd}' ({unicodedata.name(odd, 'no Latin letter')})." if odd else None
+            self.wrong(f"'{name[:_LONGEST_NAME]}' is not an identifier (letters, digits, _).", "name", hint=hint)
+        elif len(name) > _LONGEST_NAME:
+            self.wrong(f"a name has at most {_LONGEST_NAME} letters.", "name")
+        elif name in _RESERVED:
+            self.wrong(f"'{name}' means something else in SQL of the model; choose another name.", "name")
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean."""

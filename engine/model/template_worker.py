@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from jinja2 import DictLoader, StrictUndefined
-from jinja2.exceptions import TemplateError
+from jinja2.exceptions import TemplateError, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 LARGEST = 5_000_000
@@ -63,6 +63,8 @@ def _answer(environment: ImmutableSandboxedEnvironment, name: str) -> dict[str, 
         return {"error": "rendering takes too much memory"}
     except RecursionError:
         return {"error": "macros call each other without end"}
+    except TemplateNotFound as error:
+        return {"error": f"there is no template '{error.name}' in the model folder", "line": _line(error, name)}
     except TemplateError as error:
         return {"error": str(error.message or error), "line": _line(error, name)}
     except Exception as error:  # whatever a template does wrong is the template's mistake

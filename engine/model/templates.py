@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core.errors import ModelError
 
-SECONDS = 5
+SECONDS = 2
 """How long all templates of a folder may take together."""
 MEGABYTES = 400
 """How much memory rendering may take."""
@@ -64,7 +64,7 @@ def _worked(files: Mapping[str, str], wanted: list[str]) -> tuple[list[dict[str,
     reason = f"rendering takes more than {MEGABYTES} MB or {SECONDS} seconds"
     command = [sys.executable, "-I", str(_WORKER)]
     try:
-        done = subprocess.run(command, input=task.encode(), capture_output=True, timeout=2 * SECONDS, env={})  # noqa: S603
+        done = subprocess.run(command, input=task.encode(), capture_output=True, timeout=5 * SECONDS, env={})  # noqa: S603
         output = done.stdout
     except subprocess.TimeoutExpired as error:
         output = error.stdout or b""

@@ -222,6 +222,8 @@ class Renderer:
     def native(self, each: BoundDimension) -> exp.Expr:
         """The value by which the dimension groups: its SQL, wall time, or the start of a bucket."""
         tree = self.member(each.dimension.full_name)
+        if each.custom is not None and each.custom.sql is not None:
+            return wall(self.member(f"{each.dimension.full_name}.{each.granularity}"), self.zone)
         if each.granularity is not None:
             return bucket(tree, self.zone, each.granularity, each.custom)[0]
         if each.dimension.type == "time" and not self._is_key(each):
