@@ -117,13 +117,13 @@ class _Builder:
             if isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent | AliasEvent):
                 if line:
                     raise self._wrong("one document a file ('---' only at the top)", event)
-                line, value = event.start_mark.line + 1, self._value(event, 0)
+                line, value = _line(event), self._value(event, 0)
             elif isinstance(event, DocumentEndEvent | StreamEndEvent):
                 continue
         return value, line or 1
 
     def _wrong(self, problem: str, event: Any, key: str | None = None) -> ModelError:
-        return _mistake(problem, self.file, event.start_mark.line + 1, key)
+        return _mistake(problem, self.file, _line(event), key)
 
     def _value(self, event: Any, depth: int) -> Any:
         self._counted(1, event)
@@ -166,23 +166,23 @@ class _Builder:
 
     def _items(self, start: Any, depth: int) -> Items:
         items = Items()
-        items.line, items.lines = start.start_mark.line + 1, []
+        items.line, items.lines = _line(start), []
         for event in self.events:
             if isinstance(event, SequenceEndEvent):
                 break
             items.append(self._value(event, depth + 1))
-            items.lines.append(event.start_mark.line + 1)
+            items.lines.append(_line(event))
         return items
 
     def _entry(self, start: Any, depth: int) -> Entry:
-        entry = _mapping(start.start_mark.line + 1, self.file)
+        entry = _mapping(_line(start), self.file)
         merged: list[Any] = []
         for event in self.events:
             if isinstance(event, MappingEndEvent):
                 break
             if not isinstance(event, ScalarEvent):
                 raise self._wrong("a key is one word", event)
-            key, line = str(event.value), event.start_mark.line + 1
+            key, line = str(event.value), _line(event)
             value = self._value(next(self.events), depth + 1)
             if key == "<<" and event.implicit[0]:
                 merged += value if isinstance(value, Items) else [value]
@@ -201,6 +201,10 @@ class _Builder:
                 if key not in entry:
                     entry[key], entry.lines[key] = value, other.line_of(key)
         return entry
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _scalar(event: Any) -> Any:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from core.errors import ModelError, nearest
-from engine.model.catalog import Cube, Dimension, Expanded, Member
+from engine.model.catalog import Cube, Dimension, Expanded, Member, View
 from engine.model.expansion import Expansion
 from engine.model.markers import identifier, scanned
 from engine.model.schema import Mistakes
 from engine.model.selection import select_of
+from engine.model.terms import Reference, Source
 
 
 class Expander:
@@ -24,6 +25,7 @@ class Expander:
         self.faults: list[ModelError] = []
         self.done: dict[str, Expanded] = {}
         self.stack: list[str] = []
+        self.filter_params: dict[tuple[str, str], Source] = {}
 
     def everything(self) -> dict[str, Expanded]:
         """All members, tables and joins. A reference to nothing is a fault: only what uses it cannot be asked."""
@@ -54,6 +56,23 @@ class Expander:
             if len(expansion.paths) > 1 or expansion.measures or expansion.sub_queries:
                 self.mistakes.add(each.source, f"the sql of '{name}' must do without joins.", key="sql")
             self.done[name] = Expanded(tree, expansion.ways(), unsupported=expansion.unsupported)
+
+    def asked(self, reference: Reference, source: Source) -> None:
+        """Remember which members FILTER_PARAMS names; views, which may be among them, are read later."""
+        for each in reference.parts or (reference,):
+            if each.kind == "filter_params":
+                self.filter_params.setdefault((each.path[0], each.member or ""), source)
+
+    def check_filter_params(self, owners: Mapping[str, Cube | View]) -> None:
+        """Note each FILTER_PARAMS of a member that is not there as a fault."""
+        for (owner, name), source in self.filter_params.items():
+            if owner not in owners or owners[owner].member(name) is None:
+                found = owners.get(owner)
+                known = [*found.dimensions, *found.measures] if found else list(owners)
+                close = nearest(name if found else owner, known)
+                hint = f"Did you mean '{close[0]}'?" if close else None
+                problem = f"{source}: sql: FILTER_PARAMS names '{owner}.{name}', which is not there."
+                self._fault(ModelError(problem, hint=hint, file=source.file, line=source.line, key="sql"))
 
     def _guarded(self, member: Member) -> None:
         try:

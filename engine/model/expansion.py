@@ -127,6 +127,7 @@ class Expansion:
 
     def _replacement(self, reference: Reference, source: Source) -> exp.Expr:
         if reference.kind in ASKED:
+            self.expander.asked(reference, source)
             return asked(reference, lambda text: self.sql(parse_condition(text, source, bare=False)))
         return self._member(reference, source)
 

@@ -27,7 +27,7 @@ def check_cube(reader: Reader) -> None:
     reader.flag("rewrite_queries")
     reader.flag("calendar")
     check_refresh_key(reader)
-    _identifier(reader, "sql_alias")
+    reader.name_of("sql_alias")
 
 
 def check_dimension(reader: Reader, *, calendar: bool) -> None:
@@ -158,12 +158,6 @@ def _check_granularity(reader: Reader, calendar: bool) -> None:
             reader.wrong(f"sql only replaces one of {', '.join(PREDEFINED)}.", "name")
     if reader.has("origin") and reader.has("offset"):
         reader.wrong("origin and offset exclude each other.", "offset")
-
-
-def _identifier(reader: Reader, key: str) -> None:
-    text = reader.text(key)
-    if text is not None and not re.fullmatch(r"[A-Za-z_]\w{0,127}", text, re.ASCII):
-        reader.wrong(f"'{text}' is not an identifier (letters, digits, _).", key)
 
 
 def _mappings(reader: Reader, key: str) -> list[Entry]:

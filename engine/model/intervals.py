@@ -30,6 +30,12 @@ def parse_interval(text: str) -> Interval | None:
     return Interval(months, seconds * 1000) if position else None
 
 
+def is_length(interval: Interval) -> bool:
+    """Whether it can be the size of a bucket: more than nothing in each part it has, a thousand years at most."""
+    months, milliseconds = interval.months, interval.milliseconds
+    return min(months, milliseconds) >= 0 and 0 < months * 2_678_400_000 + milliseconds <= 12_000 * 2_678_400_000
+
+
 def fits_parent(text: str) -> bool:
     """Whether an interval without origin divides the next larger unit (years: any)."""
     parts = _PART.findall(text)

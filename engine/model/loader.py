@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.errors import ModelError, ModelErrors
-from engine.model.catalog import Catalog, Cube, Dimension, Hierarchy, Measure, Member, View, ViewGroup
-from engine.model.document import LARGEST, Entry, Items, read, snake_keys
+from core.errors import ModelError, ModelErrors, nearest
+from engine.model.catalog import Catalog, Cube, Dimension, Measure, Member, View, ViewGroup
+from engine.model.document import LARGEST, Entry, Items, read
 from engine.model.expand import Expander
 from engine.model.forms import check_cube, check_dimension, check_measure
+from engine.model.hierarchies import read_hierarchy
 from engine.model.inherit import inherit
 from engine.model.lint import check_model
 from engine.model.members import read_dimension, read_join, read_measure, read_segment
@@ -66,10 +67,11 @@ def _load(files: Mapping[str, str], mistakes: Mistakes, strict: bool) -> Catalog
     cube_map = {cube.name: cube for cube in (_cube(entry, mistakes) for entry in inherit(cubes, mistakes))}
     expander = Expander(cube_map, mistakes)
     expanded = expander.everything()
+    view_map = _views(views, cube_map, mistakes)
+    expander.check_filter_params({**cube_map, **view_map})
     if strict:
         mistakes.errors.extend(expander.faults)
-    view_map = {view.name: view for entry in inherit(views, mistakes) for view in read_view(entry, cube_map, mistakes)}
-    group_map = {group.name: group for group in (_view_group(entry, mistakes) for entry in groups)}
+    group_map = {group.name: group for group in (_view_group(entry, view_map, mistakes) for entry in groups)}
     _membership(view_map, group_map)
     check_model(cube_map, view_map, expanded, mistakes)
     if mistakes.errors:
@@ -78,6 +80,17 @@ def _load(files: Mapping[str, str], mistakes: Mistakes, strict: bool) -> Catalog
         )
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode()).hexdigest()
     return Catalog(cube_map, view_map, group_map, expanded, digest[:16], tuple(expander.faults))
+
+
+def _views(entries: list[Entry], cubes: Mapping[str, Cube], mistakes: Mistakes) -> dict[str, View]:
+    names = {str(entry.get("name")) for entry in entries}
+    found: dict[str, View] = {}
+    for entry in inherit(entries, mistakes):
+        for view in read_view(entry, cubes, mistakes, names - set(cubes)):
+            if view.name in found or view.name in cubes:
+                mistakes.add(view.source, f"'{view.name}' is already defined.", key="name")
+            found[view.name] = view
+    return found
 
 
 def _entries(files: Mapping[str, str], mistakes: Mistakes) -> tuple[list[Entry], list[Entry], list[Entry]]:
@@ -142,7 +155,7 @@ def _cube(entry: Entry, mistakes: Mistakes) -> Cube:
         measures=measures,
         dimensions=dimensions,
         segments=segments,
-        hierarchies=_hierarchies(reader, name),
+        hierarchies=_named(reader, "hierarchies", "hierarchy", lambda each: read_hierarchy(each, name)),
         policies=read_policies(reader),
         data_source=reader.text("data_source", "default") or "default",
         extra=reader.rest(*_EXTRA),
@@ -191,28 +204,26 @@ def _distinct_members(cube: Cube, mistakes: Mistakes) -> None:
         seen[member.name] = member
 
 
-def _hierarchies(reader: Reader, cube: str) -> dict[str, Hierarchy]:
-    def build(each: Reader) -> Hierarchy:
-        name = each.name()
-        levels = tuple(level.replace("CUBE.", "").strip("{}") for level in each.words("levels"))
-        full = tuple(level if "." in level else f"{cube}.{level}" for level in levels)
-        title = each.text("title") or titled(name)
-        return Hierarchy(name, title, full, each.flag("public", True), each.source())
-
-    return _named(reader, "hierarchies", "hierarchy", build)
-
-
-def _view_group(entry: Entry, mistakes: Mistakes) -> ViewGroup:
+def _view_group(entry: Entry, views: Mapping[str, View], mistakes: Mistakes) -> ViewGroup:
     reader = Reader(entry, "view_group", entry.file, mistakes)
     name = reader.name()
-    members = [*(reader.entry.get("includes") or []), *(reader.entry.get("views") or [])]
-    return ViewGroup(name, reader.text("title") or titled(name), reader.text("description"), tuple(_flat(members)))
+    members = tuple(dict.fromkeys([*_flat(reader, "includes"), *_flat(reader, "views")]))
+    for each in members:
+        if each not in views:
+            close = nearest(each, list(views))
+            hint = f"Did you mean '{close[0]}'?" if close else None
+            reader.wrong(f"there is no view '{each}'.", "includes" if reader.has("includes") else "views", hint=hint)
+    return ViewGroup(name, reader.text("title") or titled(name), reader.text("description"), members)
 
 
-def _flat(items: Iterable[Any]) -> Iterable[str]:
-    for item in items:
-        if isinstance(item, dict):
-            yield from _flat(snake_keys(item).get("includes") or Items())  # type: ignore[arg-type]
+def _flat(reader: Reader, key: str) -> Iterator[str]:
+    items = reader.entry.get(key)
+    if items is not None and not isinstance(items, Items):
+        reader.wrong("expected a list of views.", key)
+        return
+    for item in items or ():
+        if isinstance(item, Entry):
+            yield from _flat(Reader(item, "view_group", reader.file, reader.mistakes), "includes")
         else:
             yield str(item)
 
@@ -220,8 +231,12 @@ def _flat(items: Iterable[Any]) -> Iterable[str]:
 def _membership(views: Mapping[str, View], groups: dict[str, ViewGroup]) -> None:
     """A view may also name its groups itself."""
     for view in views.values():
-        named = [view.extra.get("view_group"), *(view.extra.get("view_groups") or [])]
-        for name in filter(None, named):
+        named = [view.extra.get("view_group"), *_listed(view.extra.get("view_groups"))]
+        for name in (str(each) for each in named if each is not None):
             group = groups.get(name) or ViewGroup(name, titled(name), None, ())
             if view.name not in group.views:
                 groups[name] = ViewGroup(name, group.title, group.description, (*group.views, view.name))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -119,15 +119,20 @@ class Reader:
             self._check_name(name)
         return name or "unnamed"
 
-    def _check_name(self, name: str) -> None:
+    def name_of(self, key: str) -> None:
+        """Note a value of `key` that is not an identifier."""
+        if (text := self.text(key)) is not None:
+            self._check_name(text, key)
+
+    def _check_name(self, name: str, key: str = "name") -> None:
         if not _NAME.fullmatch(name):
             odd = next((letter for letter in name if letter.isalpha() and not letter.isascii()), None)
             hint = f"It has '{odd}' ({unicodedata.name(odd, 'no Latin letter')})." if odd else None
-            self.wrong(f"'{name[:_LONGEST_NAME]}' is not an identifier (letters, digits, _).", "name", hint=hint)
+            self.wrong(f"'{name[:_LONGEST_NAME]}' is not an identifier (letters, digits, _).", key, hint=hint)
         elif len(name) > _LONGEST_NAME:
-            self.wrong(f"a name has at most {_LONGEST_NAME} letters.", "name")
+            self.wrong(f"a name has at most {_LONGEST_NAME} letters.", key)
         elif name in _RESERVED:
-            self.wrong(f"'{name}' means something else in SQL of the model; choose another name.", "name")
+            self.wrong(f"'{name}' means something else in SQL of the model; choose another name.", key)
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean."""

@@ -60,6 +60,7 @@ class _Selection:
 
     def _replacement(self, reference: Reference, source: Source) -> exp.Expr:
         if reference.kind in ASKED:
+            self.expander.asked(reference, source)
             return asked(reference, lambda text: self.spelled(parse_condition(text, source, bare=True)))
         return self._member(reference, source)
 

@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 from jinja2 import DictLoader, StrictUndefined
-from jinja2.exceptions import TemplateError, TemplateNotFound
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError, TemplateError, TemplateNotFound
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 LARGEST = 5_000_000
 """Characters of a rendered file."""
