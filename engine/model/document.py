@@ -83,7 +83,7 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> ModelError:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     line = mark.line + 1 if mark else text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
     hint = None
-    if "\t" in (text.splitlines() or [""])[min(line, text.count("\n") + 1) - 1]:
+    if "\t" in "".join(text.split("\n")[line - 1 : line]):
         hint = "Indent with spaces, not with tabs."
     elif "mapping values" in problem:
         hint = "Put a text with ': ' in it into quotes, or after 'sql: >' on lines of its own."

@@ -26,6 +26,14 @@ _GROUP = re.compile(r"(?s)FILTER_GROUP\((.*)\)\s*")
 _SELF_NAMES = ("CUBE", "TABLE")
 _CONTEXTS = ("SECURITY_CONTEXT", "security_context", "securityContext")
 _CONTEXT_CALLS = ("filter", "requiredFilter", "unsafeValue")
+_VALUES = (
+    *(exp.Condition, exp.Subquery, exp.Tuple, exp.Func, exp.Interval, exp.Filter, exp.IgnoreNulls, exp.RespectNulls),
+    exp.WithinGroup,
+)
+_BITS: dict[type[exp.Expr], str] = {
+    exp.BitwiseAnd: "bitAnd", exp.BitwiseOr: "bitOr", exp.BitwiseXor: "bitXor", exp.BitwiseNot: "bitNot",
+    exp.BitwiseLeftShift: "bitShiftLeft", exp.BitwiseRightShift: "bitShiftRight",
+}  # fmt: skip
 UTILS = ("convertTz", "urlEncode")
 """The functions of SQL_UTILS."""
 
@@ -50,13 +58,19 @@ def parse_sql(text: str, source: Source, *, key: str = "sql") -> Sql:
     if own:
         return Sql(text, exp.column(own.group(1), table=SELF), (), source)
     code, references = _cut(text, source, key)
-    return Sql(text, _qualified(_parsed(code, source, key)), references, source)
+    tree = _parsed(code, source, key)
+    if not isinstance(tree, _VALUES):
+        raise _mistake("this is not an expression that has a value", source, key)
+    return Sql(text, _qualified(tree), references, source)
 
 
 def parse_select(text: str, source: Source) -> Sql:
     """The SELECT that stands for a cube's table."""
     code, references = _cut(text.strip().rstrip(";"), source, "sql")
-    return Sql(text, _parsed(code, source, "sql"), references, source)
+    tree = _parsed(code, source, "sql")
+    if not isinstance(tree, exp.Query) or isinstance(tree, exp.Table):
+        raise _mistake("the sql of a cube is a SELECT; write a table as sql_table", source, "sql")
+    return Sql(text, tree, references, source)
 
 
 def parse_condition(text: str, source: Source, *, bare: bool) -> Sql:
@@ -169,6 +183,12 @@ def _parsed(code: str, source: Source, key: str) -> exp.Expr:
         raise _mistake(f"this SQL cannot be parsed: {problem}", source, key) from error
     if any(isinstance(node, exp.Literal) and _INSIDE.search(str(node.this)) for node in tree.walk()):
         raise _mistake("a reference stands inside a quoted text", source, key)
+    for node in tree.walk():
+        if isinstance(node, exp.Placeholder | exp.Parameter):
+            raise _mistake("SQL of the model has no parameters ('?', '@x') of its own", source, key)
+        if type(node) in _BITS:
+            function = _BITS[type(node)]
+            raise _mistake(f"ClickHouse has no such operator; write {function}(…)", source, key)
     return tree
 
 

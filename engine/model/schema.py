@@ -255,7 +255,7 @@ def _as_list(entry: Entry) -> Items:
         child = Entry(value if isinstance(value, dict) else {})
         child.setdefault("name", name)
         child.line, child.file = entry.line_of(name), entry.file
-        child.lines = getattr(value, "lines", {})
+        child.lines = value.lines if isinstance(value, Entry) else {}
         items.append(child)
         items.lines.append(child.line)
     return items
