@@ -158,8 +158,12 @@ class Expansion:
 
     def _truncated(self, cube: Cube, rest: list[str], path: tuple[str, ...], source: Source) -> exp.Expr:
         dimension = cube.dimensions[rest[0]]
+        if dimension.type != "time":
+            problem = f"'{dimension.full_name}' is a {dimension.type}; only a time has granularities"
+            raise ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
         if rest[1] not in PREDEFINED and rest[1] not in dimension.granularities:
-            raise ModelError(f"{source}: sql: '{dimension.full_name}' has no granularity '{rest[1]}'.")
+            problem = f"'{dimension.full_name}' has no granularity '{rest[1]}'"
+            raise ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
         custom = dimension.granularities.get(rest[1])
         if custom is not None and custom.sql is not None:
             return exp.Anonymous(this=LOCAL, expressions=[Expansion(self.expander, cube).sql(custom.sql)])

@@ -38,6 +38,7 @@ def check_dimension(reader: Reader, *, calendar: bool) -> None:
         reader.flag(key)
     if reader.has("field_type"):
         reader.choice("field_type", ("string",))
+    reader.text("key")
     if reader.has("order"):
         reader.choice("order", ("asc", "desc"))
     if reader.has("currency") and kind != "number":

@@ -75,9 +75,8 @@ def _load(files: Mapping[str, str], mistakes: Mistakes, strict: bool) -> Catalog
     _membership(view_map, group_map)
     check_model(cube_map, view_map, expanded, mistakes)
     if mistakes.errors:
-        raise ModelErrors(
-            sorted(mistakes.errors, key=lambda error: (error.details.get("file", ""), error.details.get("line", 0)))
-        )
+        once = {str(error): error for error in mistakes.errors}.values()
+        raise ModelErrors(sorted(once, key=lambda error: (error.details.get("file", ""), error.details.get("line", 0))))
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode()).hexdigest()
     return Catalog(cube_map, view_map, group_map, expanded, digest[:16], tuple(expander.faults))
 

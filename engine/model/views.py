@@ -157,7 +157,8 @@ def _chosen(reader: Reader, cube: Cube) -> dict[str, dict[str, Any]]:
     elif isinstance(includes, list):
         for item in includes:
             options = plain(item) if isinstance(item, dict) else {"name": str(item)}
-            _check_options(reader, item)
+            if not _check_options(reader, item):
+                continue
             chosen[str(options.get("name", "")).split(".")[-1]] = options
     else:
         reader.wrong("expected '*' or a list.", "includes")
@@ -178,12 +179,14 @@ def _chosen(reader: Reader, cube: Cube) -> dict[str, dict[str, Any]]:
     return {name: options for name, options in chosen.items() if name not in excludes}
 
 
-def _check_options(reader: Reader, item: Any) -> None:
+def _check_options(reader: Reader, item: Any) -> bool:
     if isinstance(item, Entry):
         own = Reader(item, "included_member", reader.file, reader.mistakes)
         own.name_of("alias")
         if not own.has("name"):
             own.wrong("an included member needs its name.")
+            return False
+    return True
 
 
 def _all_names(cube: Cube) -> list[str]:
