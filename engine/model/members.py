@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 
 from engine.model.catalog import Dimension, Join, Measure, Relationship, Segment
-from engine.model.intervals import fits_parent, parse_interval, shift
+from engine.model.intervals import fits_parent, is_length, parse_interval, shift
 from engine.model.schema import DIMENSION_TYPES, MEASURE_TYPES, RELATIONSHIPS, Reader, titled
 from engine.model.staging import read_case, read_named_shifts, read_snapshot, read_stage, read_window
 from engine.model.terms import PREDEFINED, Granularity, Sql
@@ -68,7 +68,7 @@ def _granularity(reader: Reader) -> Granularity:
         reader.wrong(f"'{name}' is a built-in granularity.", "name")
     if text is None and not reader.has("sql"):
         reader.wrong("a granularity needs an interval.")
-    elif text and (interval is None or (interval.months, interval.milliseconds) <= (0, 0)):
+    elif text and (interval is None or not is_length(interval)):
         reader.wrong(f"'{text}' is not an interval such as '3 months'.", "interval")
         interval = None
     elif text and not reader.has("origin") and not fits_parent(text):
@@ -92,7 +92,14 @@ def _origin(reader: Reader, offset: str | None) -> str | None:
         if moved is None:
             reader.wrong(f"'{offset}' is not an interval such as '-6 months'.", "offset")
             return None
-        start = shift(start, moved)
+        try:
+            start = shift(start, moved)
+        except (ValueError, OverflowError):
+            reader.wrong(f"'{offset}' leads beyond the calendar.", "offset")
+            return None
+    if not 1900 <= start.year < 2300:
+        reader.wrong("an origin lies between 1900 and 2299.", "offset" if offset else "origin")
+        return None
     return start.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 

@@ -16,7 +16,7 @@ from engine.query.bound import BoundFilter, BoundGroup, BoundQuery, BoundSegment
 def rolled(bound: BoundQuery, scope: Scope, window: RollingWindow) -> Scope:
     """The window along the question's time, whose range then is no condition on rows; nothing where there is none."""
     time = bound.time
-    if time is None:
+    if time is None or bound.ungrouped:
         return scope
     grouped = any(each.dimension is time.dimension and each.granularity for each in bound.dimensions)
     if not grouped and (time.range is None or window.kind == "running"):

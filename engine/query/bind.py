@@ -141,8 +141,8 @@ def bucketed(column: str, path: Path, dimension: Dimension, granularity: str) ->
             f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
         )
         raise UnknownMember(f"'{dimension.full_name}' has no granularity '{granularity}'.", hint=hint)
-    if custom is not None and custom.interval is None:
-        raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.")
+    if custom is not None and custom.interval is None and custom.sql is None:
+        raise Unanswerable(f"The granularity '{granularity}' has no interval.")
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
 
 

@@ -74,7 +74,8 @@ def test_mistakes_are_told_with_their_line_and_the_nearest_right_word(case: dict
     found = [(error.details.get("line"), str(error)) for error in caught.value.errors]
     for line, part in case["errors"].items():
         assert any(at == line and part in text for at, text in found), found
-    assert len(found) == len(case["errors"]), found
+    assert {line for line, _ in found} == set(case["errors"]), found
+    assert len(set(found)) == len(found)
     assert all(error.details["file"] == "m.yml" for error in caught.value.errors)
 
 
