@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.deps import get_services, require, security_context
+from api.queries.refusals import refusal_body, stage_body
 from api.queries.service import Queries, while_connected
-from api.queries.shapes import stage_body
-from core.errors import ContinueWait, EduError, InvalidDate, InvalidQuery, QueryError, Unauthenticated, Unavailable
+from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
 from core.telemetry import log
 from engine.query.access import SecurityContext
 
@@ -148,21 +148,16 @@ async def _disconnected(request: Request) -> None:
 
 
 def refusal(error: EduError) -> Response:
-    """An error in Cube's shape; what the planner refuses is a `UserError`."""
-    status = 403 if isinstance(error, Unauthenticated) else error.status
+    """An error in Cube's shape; what the planner refuses is a `UserError`. Beside Cube's keys stand ours."""
     if isinstance(error, Unauthenticated):
-        return _json({"error": error.message if error.code == "no_token" else "Invalid token"}, status)
+        return _json({"error": error.message if error.code == "no_token" else "Invalid token"}, 403)
     if isinstance(error, ContinueWait):
         return _json(stage_body(**error.details), 200)
     if isinstance(error, Unavailable):
         log.warning("query_failed", code=error.code, reason=error.message, cause=error.details.get("cause"))
-        return _json({"error": error.message}, status)
-    body: dict[str, Any] = {"error": error.message}
-    if isinstance(error, QueryError) and not isinstance(error, InvalidQuery | InvalidDate):
-        body = {"type": "UserError", "error": error.message.removesuffix(".")}
-    body |= {"hint": error.hint} if error.hint else {}
-    return _json(body | ({"path": error.details["path"]} if "path" in error.details else {}), status)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+    return _json(refusal_body(error), error.status, headers)
 
 
-def _json(body: dict[str, Any], status: int) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json")
+def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")

@@ -121,8 +121,3 @@ def transformed(query: Query) -> Json:
         "measures": list(query.measures),
         "hasNoTimeDimensionsWithoutGranularity": all(time.granularity for time in query.time_dimensions),
     }
-
-
-def stage_body(stage: str, time_elapsed: int) -> Json:
-    """«Continue wait»: the client asks again at once."""
-    return {"error": "Continue wait", "stage": stage, "timeElapsed": time_elapsed}

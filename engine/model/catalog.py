@@ -248,20 +248,23 @@ class Catalog:
         """The cube or view of that name; UnknownMember with the nearest names if there is none."""
         found = self.cubes.get(name) or self.views.get(name)
         if found is None:
-            close = nearest(name, [*self.cubes, *self.views])
-            raise UnknownMember(f"There is no cube or view '{name}'.", hint=_did_you_mean(close), nearest=close)
+            owners = [each for each in (*self.cubes.values(), *self.views.values()) if each.shown.public]
+            close = nearest(name, [each.name for each in owners])
+            hint = _did_you_mean(close)
+            raise UnknownMember(f"There is no cube or view '{name}'.", hint=hint, nearest=close, member=name)
         return found
 
     def member(self, name: str) -> Member | ViewMember:
         """The member `cube.name` or `view.name`; UnknownMember with the nearest names if there is none."""
         head, dot, tail = name.partition(".")
         if not dot:
-            raise UnknownMember(f"'{name}' is not a member: write 'cube.member'.")
+            raise UnknownMember(f"'{name}' is not a member: write 'cube.member'.", member=name)
         owner = self.owner(head)
         found = owner.member(tail)
         if found is None:
             close = nearest(name, [member for member in names(owner) if owner.member(member.partition(".")[2])])
-            raise UnknownMember(f"'{tail}' not found for path '{name}'.", hint=_did_you_mean(close), nearest=close)
+            hint = _did_you_mean(close)
+            raise UnknownMember(f"'{tail}' not found for path '{name}'.", hint=hint, nearest=close, member=name)
         return found
 
     def tree(self, name: str) -> exp.Expr:

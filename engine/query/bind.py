@@ -23,6 +23,7 @@ from engine.query.bound import (
     Path,
 )
 from engine.query.lift import Shape
+from engine.query.normalisation import EMPTY, EMPTY_HINT
 from engine.query.request import Filter, FilterGroup, FilterTree, Query, TimeDimension, leaves
 
 _GRAIN = {name: rank for rank, name in enumerate(PREDEFINED)}
@@ -41,8 +42,10 @@ class _Binder:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
         found = self.catalog.member(name)
         owner = self.catalog.owner(name.partition(".")[0])
-        if not found.shown.public and not (isinstance(found, Dimension) and found.primary_key):
-            raise UnknownMember(f"You requested hidden member: '{name}'. Please make it visible using `public: true`.")
+        hidden = not found.shown.public and not (isinstance(found, Dimension) and found.primary_key)
+        if hidden or not owner.shown.public:
+            problem = f"You requested hidden member: '{name}'. Please make it visible using `public: true`."
+            raise UnknownMember(problem, code="hidden_member", member=name)
         policies = self.access.check_member(owner, name.partition(".")[2])
         if policies is not None:
             self.granted.setdefault(owner.name, []).append(policies)
@@ -110,7 +113,7 @@ def _check_zone(name: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidQuery(f'"timezone" must be a valid IANA time zone, got "{name}"') from error
+        raise InvalidQuery(f'"timezone" must be a valid IANA time zone, got "{name}"', path="timezone") from error
 
 
 def _dimensions(binder: _Binder, query: Query) -> tuple[BoundDimension, ...]:
@@ -135,9 +138,10 @@ def _bucket(column: str, path: Path, dimension: Dimension, granularity: str) -> 
         hint = (
             f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
         )
-        raise UnknownMember(f"'{dimension.full_name}' has no granularity '{granularity}'.", hint=hint)
+        problem = f"'{dimension.full_name}' has no granularity '{granularity}'."
+        raise UnknownMember(problem, code="unknown_granularity", hint=hint, nearest=close, member=column)
     if custom is not None and custom.interval is None:
-        raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.")
+        raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.", member=column)
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
 
 
@@ -150,7 +154,8 @@ def _measure(binder: _Binder, name: str) -> BoundMeasure:
 
 def _other_kind(name: str, member: Member, wanted: str) -> UnknownMember:
     hint = f"It is a {type(member).__name__.lower()}, not a {wanted}."
-    return UnknownMember(f"'{name.partition('.')[2]}' not found for path '{name}'.", hint=hint, member=name)
+    problem = f"'{name.partition('.')[2]}' not found for path '{name}'."
+    return UnknownMember(problem, code="wrong_kind", hint=hint, member=name)
 
 
 def _segment(binder: _Binder, name: str) -> BoundSegment:
@@ -172,7 +177,10 @@ def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if node.operator not in OPERATORS:
         close = nearest(node.operator, sorted(OPERATORS))
         raise InvalidQuery(
-            f"There is no filter operator '{node.operator}'.", hint=f"Did you mean {close[0]}?" if close else None
+            f"There is no filter operator '{node.operator}'.",
+            hint=f"Did you mean {close[0]}?" if close else None,
+            nearest=close,
+            member=node.member,
         )
     if isinstance(member, Segment):
         raise InvalidQuery(f"'{node.member}' is a segment; ask for it in segments.", member=node.member)
@@ -268,8 +276,6 @@ def _size(each: BoundDimension) -> float:
 
 def _check(bound: BoundQuery) -> None:
     if not bound.dimensions and not bound.measures:
-        raise InvalidQuery(
-            "Query should contain either measures, dimensions or timeDimensions with granularities in order to be valid"
-        )
+        raise InvalidQuery(EMPTY, hint=EMPTY_HINT, ossie="E_EMPTY_AGGREGATION_QUERY")
     if bound.ungrouped and (bound.having or bound.mixed):
-        raise InvalidQuery("An ungrouped query cannot filter by measures.")
+        raise InvalidQuery("An ungrouped query cannot filter by measures.", ossie="E_AGGREGATE_IN_SCALAR_QUERY")

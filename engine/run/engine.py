@@ -14,6 +14,7 @@ from engine.query.access import SecurityContext
 from engine.query.normalisation import BLENDING, Request, normalize
 from engine.query.request import Query
 from engine.run.annotation import annotate
+from engine.run.blame import blamed
 from engine.run.executor import Executor
 from engine.run.result import Result, Table
 from engine.sql.statement import Column, Statement
@@ -42,8 +43,12 @@ class Engine:
         return normalize(payload, now=clock.now(), default_time_zone=self._settings.time_zone, cache=cache)
 
     def compile(self, request: Request, context: SecurityContext) -> list[Statement]:
-        """The statement of each query for this caller; QueryError or AccessDenied."""
-        return [compile_query(self.catalog, query, context) for query in request.queries]
+        """The statement of each query for this caller; QueryError or AccessDenied, each with its place in the JSON."""
+        statements = []
+        for index, query in enumerate(request.queries):
+            with blamed(self.catalog, request, index, context):
+                statements.append(compile_query(self.catalog, query, context))
+        return statements
 
     async def load(
         self, payload: Any, context: SecurityContext, *, cache: str | None = None, wait: float | None = None
