@@ -1,4 +1,4 @@
-"""The bodies of Cube's refusals: its `error` and `type`, and beside them our code, the place, the nearest name, a hint."""
+"""The bodies of Cube's refusals: its `error` and `type`; beside them our code, the place, the nearest names, a hint."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""/cubejs-api/v1: load, subscribe, sql, meta, dry-run. Cube's shapes, also for errors."""
+"""/cubejs-api/v1: load, subscribe, sql, meta, dry-run, running-query. Cube's shapes, also for errors."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Annotated, Any
 
 import orjson
@@ -10,7 +11,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from api.deps import get_services, require, security_context
+from api.deps import Caller, get_services, require, security_context
+from api.principal import Principal
 from api.queries.refusals import refusal_body, stage_body
 from api.queries.service import Queries, while_connected
 from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
@@ -36,6 +38,7 @@ class CubeRoute(APIRoute):
         return answer
 
 
+_SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
 cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require())], route_class=CubeRoute)
 Context = Annotated[SecurityContext, Depends(security_context)]
@@ -67,12 +70,19 @@ Service = Annotated[Queries, Depends(queries)]
 @cube.get("/load", summary="Ask a question")
 @cube.post("/load", summary="Ask a question", openapi_extra=_QUERY)
 @cube.get("/subscribe", summary="Ask a question again and again")
-async def load(request: Request, service: Service, context: Context) -> Response:
+async def load(request: Request, service: Service, context: Context, caller: Caller) -> Response:
     """Rows, with what their columns mean. A query that takes long answers `Continue wait`: ask the same again."""
     given = await _given(request)
     multi, cache = given.get("queryType") == "multi", given.get("cache")
-    work = service.load(given.get("query"), context, multi=multi, cache=cache)
+    requester = _requester(request.headers.get("x-request-id"), caller)
+    work = service.load(given.get("query"), context, multi=multi, cache=cache, requester=requester)
     return await _answer(work, request)
+
+
+@cube.delete("/running-query/{request_id}", summary="Stop a question")
+async def stop(request_id: str, service: Service, caller: Caller) -> Response:
+    """Stop what runs for the caller's own request of that `x-request-id`, unless others wait for the same."""
+    return Response(service.cancel(request_id, _requester(request_id, caller)), media_type="application/json")
 
 
 @cube.get("/sql", summary="The SQL of a question")
@@ -121,6 +131,13 @@ async def alive() -> Response:
 router = APIRouter()
 router.include_router(cube)
 router.include_router(health)
+
+
+def _requester(request_id: str | None, caller: Principal) -> Hashable | None:
+    """One request of one caller, whichever span of it: `<id>-span-3`."""
+    if not request_id:
+        return None
+    return _SPAN.sub("", request_id), caller.role, caller.user_id, caller.subject
 
 
 async def _given(request: Request) -> dict[str, Any]:

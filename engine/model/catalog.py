@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from core.errors import ModelError, UnknownMember, nearest
 from engine.model.rights import Policy
+from engine.model.rollups import Rollup
 from engine.model.terms import Granularity, Shown, Source, Sql
 
 Relationship = Literal["one_to_one", "one_to_many", "many_to_one"]
@@ -129,6 +130,7 @@ class Cube:
     segments: Mapping[str, Segment]
     hierarchies: Mapping[str, Hierarchy]
     policies: tuple[Policy, ...]
+    rollups: Mapping[str, Rollup] = field(default_factory=dict)
     data_source: str = "default"
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
@@ -248,8 +250,8 @@ class Catalog:
         """The cube or view of that name; UnknownMember with the nearest names if there is none."""
         found = self.cubes.get(name) or self.views.get(name)
         if found is None:
-            owners = [each for each in (*self.cubes.values(), *self.views.values()) if each.shown.public]
-            close = nearest(name, [each.name for each in owners])
+            owners: list[Cube | View] = [*self.cubes.values(), *self.views.values()]
+            close = nearest(name, [each.name for each in owners if each.shown.public])
             hint = _did_you_mean(close)
             raise UnknownMember(f"There is no cube or view '{name}'.", hint=hint, nearest=close, member=name)
         return found
