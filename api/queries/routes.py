@@ -103,10 +103,11 @@ async def dry_run(request: Request, service: Service, context: Context) -> Respo
 
 @cube.get("/meta", summary="What can be asked")
 async def meta(request: Request, service: Service, context: Context) -> Response:
-    """Cubes, views and their members, as far as the caller may see them."""
+    """Cubes, views and their members, as far as the caller may see them; `?extended` adds SQL, joins and rollups."""
     flags = request.query_params
     only_views = flags.get("onlyViews", "").lower() == "true"
-    return await _answer(service.meta(context, extended="extended" in flags, only_views=only_views), request)
+    extended = flags.get("extended", "false").lower() != "false"
+    return await _answer(service.meta(context, extended=extended, only_views=only_views), request)
 
 
 health = APIRouter(include_in_schema=False)

@@ -218,7 +218,7 @@ def _grain(asked: Asked, kept: Kept) -> str | None:
     """What cannot be added up must be one row of the rollup: the same dimensions, or one value of each other."""
     if asked.additive or asked.ungrouped:
         return None
-    culprit = asked.not_additive[0]
+    culprit = f"'{asked.not_additive[0]}'"
     wanted = {each.dimension.full_name for each in asked.dimensions}
     spare = kept.dimensions - wanted - asked.single_values
     if spare:
