@@ -21,6 +21,7 @@ _TIMEOUT_CODES = ("159", "160", "209")
 _AWAY_CODES = ("210", "279", "999", "202")
 _TOO_MUCH_CODES = ("158", "241", "307", "396")
 _STOPPED_CODE = "394"
+_VALUE_CODES = ("6", "26", "27", "32", "38", "41", "70", "72", "376", "675", "676")
 
 
 class Warehouse:
@@ -112,4 +113,7 @@ def _translated(error: ClickHouseError) -> Exception:
         return TooLarge(problem, hint="Ask for less.", cause=text[:300])
     if f"Code: {_STOPPED_CODE}." in text:
         return Cancelled()
-    return RefusedByStore(text.split("Stack trace")[0].strip()[:2000])
+    refused = text.split("Stack trace")[0].strip()[:2000]
+    if any(f"Code: {code}." in text for code in _VALUE_CODES) or "Cannot convert string" in text:
+        return RefusedByStore(refused, code="wrong_value", hint="Compare with values of the member's own type.")
+    return RefusedByStore(refused)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sqlglot import exp
+
 from core.errors import InvalidQuery, Unanswerable, UnknownMember, nearest
-from engine.model.catalog import Catalog, Cube, Dimension, Measure, Member, Segment, View, ViewMember
+from engine.model.catalog import Catalog, Cube, Dimension, Expanded, Measure, Member, Segment, View, ViewMember
+from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
 from engine.model.rights import Policy
 from engine.model.terms import PREDEFINED
@@ -26,6 +29,7 @@ from engine.query.lift import Shape
 from engine.query.normalisation import EMPTY, EMPTY_HINT
 from engine.query.request import Filter, FilterGroup, FilterTree, Query, TimeDimension, leaves
 
+_DISTINCT = ("count_distinct", "count_distinct_approx")
 _GRAIN = {name: rank for rank, name in enumerate(PREDEFINED)}
 
 
@@ -279,3 +283,53 @@ def _check(bound: BoundQuery) -> None:
         raise InvalidQuery(EMPTY, hint=EMPTY_HINT, ossie="E_EMPTY_AGGREGATION_QUERY")
     if bound.ungrouped and (bound.having or bound.mixed):
         raise InvalidQuery("An ungrouped query cannot filter by measures.", ossie="E_AGGREGATE_IN_SCALAR_QUERY")
+    for tree in (*bound.where, *bound.having, *bound.mixed):
+        _check_window(bound.catalog, tree)
+    if bound.ungrouped:
+        for each in bound.measures:
+            _check_row_value(bound.catalog, each.measure, each.column)
+
+
+def _check_row_value(catalog: Catalog, measure: Measure, column: str, *, within: bool = False) -> None:
+    """A single row has no aggregate of many: formulas that have one, or count distinct values, are refused."""
+    spelled = catalog.expanded[measure.full_name]
+    is_formula = measure.type in FORMULAS
+    if (is_formula and _has_aggregate(spelled)) or (within and measure.type in _DISTINCT):
+        raise Unanswerable(
+            f"'{column}' is made of aggregates of many rows; an ungrouped query shows single rows.",
+            hint="Ask it grouped, or ask the dimensions and measures that it is made of.",
+            ossie="E_AGGREGATE_IN_SCALAR_QUERY",
+            member=column,
+        )
+    for name in spelled.measures if is_formula else ():
+        inner = catalog.primitive(name)
+        if isinstance(inner, Measure):
+            _check_row_value(catalog, inner, column, within=True)
+
+
+def _has_aggregate(spelled: Expanded) -> bool:
+    """Whether a formula aggregates columns itself; functions that nobody knows do where there is nothing else to."""
+    if spelled.tree is None:
+        return False
+    return bool(spelled.tree.find(exp.AggFunc)) or (not spelled.measures and bool(spelled.tree.find(exp.Column)))
+
+
+def _check_window(catalog: Catalog, tree: BoundTree) -> None:
+    """What compares groups or rows with each other (OVER) cannot decide which of them there are."""
+    if isinstance(tree, BoundGroup):
+        for each in tree.filters:
+            _check_window(catalog, each)
+    elif isinstance(tree, BoundFilter) and _has_window(catalog, tree.member.full_name):
+        raise Unanswerable(
+            f"'{tree.member.full_name}' has a window function: a Where cannot filter by it.",
+            hint="Qualify it in a subquery: filter the rows of the answer, or a cube over such a SELECT.",
+            ossie="E_WINDOW_IN_WHERE",
+            member=tree.member.full_name,
+        )
+
+
+def _has_window(catalog: Catalog, name: str) -> bool:
+    spelled = catalog.expanded[name]
+    if spelled.tree is not None and spelled.tree.find(exp.Window):
+        return True
+    return any(_has_window(catalog, inner) for inner in spelled.measures)
