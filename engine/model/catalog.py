@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from core.errors import ModelError, UnknownMember, nearest
 from engine.model.rights import Policy
+from engine.model.rollups import Rollup
 from engine.model.stages import RollingWindow, Snapshot, Stage
 from engine.model.terms import Granularity, Interval, Shown, Source, Sql
 
@@ -147,6 +148,7 @@ class Cube:
     segments: Mapping[str, Segment]
     hierarchies: Mapping[str, Hierarchy]
     policies: tuple[Policy, ...]
+    rollups: Mapping[str, Rollup] = field(default_factory=dict)
     data_source: str = "default"
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
@@ -266,20 +268,23 @@ class Catalog:
         """The cube or view of that name; UnknownMember with the nearest names if there is none."""
         found = self.cubes.get(name) or self.views.get(name)
         if found is None:
-            close = nearest(name, [*self.cubes, *self.views])
-            raise UnknownMember(f"There is no cube or view '{name}'.", hint=_did_you_mean(close), nearest=close)
+            owners: list[Cube | View] = [*self.cubes.values(), *self.views.values()]
+            close = nearest(name, [each.name for each in owners if each.shown.public])
+            hint = _did_you_mean(close)
+            raise UnknownMember(f"There is no cube or view '{name}'.", hint=hint, nearest=close, member=name)
         return found
 
     def member(self, name: str) -> Member | ViewMember:
         """The member `cube.name` or `view.name`; UnknownMember with the nearest names if there is none."""
         head, dot, tail = name.partition(".")
         if not dot:
-            raise UnknownMember(f"'{name}' is not a member: write 'cube.member'.")
+            raise UnknownMember(f"'{name}' is not a member: write 'cube.member'.", member=name)
         owner = self.owner(head)
         found = owner.member(tail)
         if found is None:
             close = nearest(name, [member for member in names(owner) if owner.member(member.partition(".")[2])])
-            raise UnknownMember(f"'{tail}' not found for path '{name}'.", hint=_did_you_mean(close), nearest=close)
+            hint = _did_you_mean(close)
+            raise UnknownMember(f"'{tail}' not found for path '{name}'.", hint=hint, nearest=close, member=name)
         return found
 
     def tree(self, name: str) -> exp.Expr:

@@ -19,6 +19,7 @@ from engine.model.lint import check_model
 from engine.model.members import read_dimension, read_join, read_measure, read_segment
 from engine.model.policies import read_policies
 from engine.model.references import parse_select
+from engine.model.rollups import check_rollups, read_rollup
 from engine.model.schema import Mistakes, Reader, titled
 from engine.model.templates import render_all
 from engine.model.terms import Source, Sql
@@ -28,7 +29,7 @@ T = TypeVar("T")
 _SUFFIXES = ("*.yml", "*.yaml", "*.jinja")
 _PART = r'(?:[\w$-]{1,200}|`[^`]{1,200}`|"[^"]{1,200}")'
 _TABLE = re.compile(rf"{_PART}(?:\.{_PART})?")
-_EXTRA = ("refresh_key", "rewrite_queries", "pre_aggregations", "calendar")
+_EXTRA = ("refresh_key", "rewrite_queries", "calendar")
 
 
 def load_catalog(folder: Path, *, strict: bool = False) -> Catalog:
@@ -74,11 +75,14 @@ def _load(files: Mapping[str, str], mistakes: Mistakes, strict: bool) -> Catalog
     group_map = {group.name: group for group in (_view_group(entry, view_map, mistakes) for entry in groups)}
     _membership(view_map, group_map)
     check_model(cube_map, view_map, expanded, mistakes)
+    rollup_faults = check_rollups(cube_map)
+    if strict:
+        mistakes.errors.extend(rollup_faults)
     if mistakes.errors:
         once = {str(error): error for error in mistakes.errors}.values()
         raise ModelErrors(sorted(once, key=lambda error: (error.details.get("file", ""), error.details.get("line", 0))))
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode()).hexdigest()
-    return Catalog(cube_map, view_map, group_map, expanded, digest[:16], tuple(expander.faults))
+    return Catalog(cube_map, view_map, group_map, expanded, digest[:16], (*expander.faults, *rollup_faults))
 
 
 def _views(entries: list[Entry], cubes: Mapping[str, Cube], mistakes: Mistakes) -> dict[str, View]:
@@ -156,6 +160,7 @@ def _cube(entry: Entry, mistakes: Mistakes) -> Cube:
         segments=segments,
         hierarchies=_named(reader, "hierarchies", "hierarchy", lambda each: read_hierarchy(each, name)),
         policies=read_policies(reader),
+        rollups=_named(reader, "pre_aggregations", "pre_aggregation", lambda each: read_rollup(each, name)),
         data_source=reader.text("data_source", "default") or "default",
         extra=reader.rest(*_EXTRA),
     )

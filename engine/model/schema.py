@@ -46,6 +46,12 @@ KEYS: dict[str, frozenset[str]] = {
         "rows": "filters allow_all",
         "condition": "member operator values and or",
         "default_filter": "member operator values unless",
+        "pre_aggregation": "name type measures dimensions segments time_dimension granularity time_dimensions rollups "
+        "refresh_key partition_granularity build_range_start build_range_end indexes sql_alias scheduled_refresh "
+        "unique_key_columns union_with_source_data allow_non_strict_date_range_match external read_only stream_offset "
+        "output_column_types use_original_sql_pre_aggregations refresh_range_start refresh_range_end "
+        "measure_references dimension_references segment_references time_dimension_reference rollup_references",
+        "rollup_time": "dimension granularity",
         "included_cube": "join_path includes excludes prefix split alias",
         "included_member": "name alias title description format meta",
         "folder": "name includes join_path title",

@@ -53,10 +53,8 @@ def _assembled(terms: Terms) -> Plan:
     stages, fixed = terms.stages(), terms.fixed()
     if bound.having or bound.mixed:
         terms.lift_windows()
-    if bound.ungrouped and (
-        stages or fixed or terms.windows or any(leaf.scope.window for leaf in terms.leaves.values())
-    ):
-        raise Unanswerable("An ungrouped query cannot have measures of several stages or rolling windows.")
+    if bound.ungrouped and (stages or fixed or terms.windows):
+        raise Unanswerable("An ungrouped query cannot have measures of several stages.")
     parts: tuple[AnyPart, ...] = stages
     if terms.leaves or not stages:
         parts = (*_Parts(bound).of(list(terms.leaves.values())), *stages)

@@ -132,7 +132,7 @@ class Terms:
             if measure.type in FORMULAS:
                 raise Unanswerable(f"'{name}' is a formula; let its parts roll instead.", member=name)
             scope = rolled(self.bound, scope, measure.window)
-        if measure.snapshot is not None:
+        if measure.snapshot is not None and not self.bound.ungrouped:
             scope = replace(scope, snapshot=measure.snapshot)
         formula = measure.type in FORMULAS
         if formula and spelled.tree is not None and (spelled.measures or measure.case is not None):

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sqlglot import exp
+
 from core.errors import InvalidQuery, Unanswerable, UnknownMember, nearest
-from engine.model.catalog import Catalog, Cube, Dimension, Measure, Member, Segment, View, ViewMember
+from engine.model.catalog import Catalog, Cube, Dimension, Expanded, Measure, Member, Segment, View, ViewMember
+from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
 from engine.model.rights import Policy
 from engine.model.terms import PREDEFINED
@@ -25,8 +28,10 @@ from engine.query.bound import (
     Path,
 )
 from engine.query.lift import Shape
+from engine.query.normalisation import EMPTY, EMPTY_HINT
 from engine.query.request import Filter, FilterGroup, FilterTree, Query, TimeDimension, leaves
 
+_DISTINCT = ("count_distinct", "count_distinct_approx")
 _GRAIN = {name: rank for rank, name in enumerate(PREDEFINED)}
 
 
@@ -43,8 +48,10 @@ class _Binder:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
         found = self.catalog.member(name)
         owner = self.catalog.owner(name.partition(".")[0])
-        if not found.shown.public and not (isinstance(found, Dimension) and found.primary_key):
-            raise UnknownMember(f"You requested hidden member: '{name}'. Please make it visible using `public: true`.")
+        hidden = not found.shown.public and not (isinstance(found, Dimension) and found.primary_key)
+        if hidden or not owner.shown.public:
+            problem = f"You requested hidden member: '{name}'. Please make it visible using `public: true`."
+            raise UnknownMember(problem, code="hidden_member", member=name)
         policies = self.access.check_member(owner, name.partition(".")[2])
         if policies is not None:
             self.granted.setdefault(owner.name, []).append(policies)
@@ -114,7 +121,7 @@ def _check_zone(name: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidQuery(f'"timezone" must be a valid IANA time zone, got "{name}"') from error
+        raise InvalidQuery(f'"timezone" must be a valid IANA time zone, got "{name}"', path="timezone") from error
 
 
 def _dimensions(binder: _Binder, query: Query) -> tuple[BoundDimension, ...]:
@@ -140,9 +147,10 @@ def bucketed(column: str, path: Path, dimension: Dimension, granularity: str) ->
         hint = (
             f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
         )
-        raise UnknownMember(f"'{dimension.full_name}' has no granularity '{granularity}'.", hint=hint)
+        problem = f"'{dimension.full_name}' has no granularity '{granularity}'."
+        raise UnknownMember(problem, code="unknown_granularity", hint=hint, nearest=close, member=column)
     if custom is not None and custom.interval is None and custom.sql is None:
-        raise Unanswerable(f"The granularity '{granularity}' has no interval.")
+        raise Unanswerable(f"The granularity '{granularity}' has no interval.", member=column)
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
 
 
@@ -155,7 +163,8 @@ def _measure(binder: _Binder, name: str) -> BoundMeasure:
 
 def _other_kind(name: str, member: Member, wanted: str) -> UnknownMember:
     hint = f"It is a {type(member).__name__.lower()}, not a {wanted}."
-    return UnknownMember(f"'{name.partition('.')[2]}' not found for path '{name}'.", hint=hint, member=name)
+    problem = f"'{name.partition('.')[2]}' not found for path '{name}'."
+    return UnknownMember(problem, code="wrong_kind", hint=hint, member=name)
 
 
 def _segment(binder: _Binder, name: str) -> BoundSegment:
@@ -188,7 +197,10 @@ def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if node.operator not in OPERATORS:
         close = nearest(node.operator, sorted(OPERATORS))
         raise InvalidQuery(
-            f"There is no filter operator '{node.operator}'.", hint=f"Did you mean {close[0]}?" if close else None
+            f"There is no filter operator '{node.operator}'.",
+            hint=f"Did you mean {close[0]}?" if close else None,
+            nearest=close,
+            member=node.member,
         )
     if isinstance(member, Segment):
         raise InvalidQuery(f"'{node.member}' is a segment; ask for it in segments.", member=node.member)
@@ -285,8 +297,56 @@ def bucket_size(each: BoundDimension) -> float:
 
 def _check(bound: BoundQuery) -> None:
     if not bound.dimensions and not bound.measures:
-        raise InvalidQuery(
-            "Query should contain either measures, dimensions or timeDimensions with granularities in order to be valid"
-        )
+        raise InvalidQuery(EMPTY, hint=EMPTY_HINT, ossie="E_EMPTY_AGGREGATION_QUERY")
     if bound.ungrouped and (bound.having or bound.mixed):
-        raise InvalidQuery("An ungrouped query cannot filter by measures.")
+        raise InvalidQuery("An ungrouped query cannot filter by measures.", ossie="E_AGGREGATE_IN_SCALAR_QUERY")
+    for tree in (*bound.where, *bound.having, *bound.mixed):
+        _check_window(bound.catalog, tree)
+    if bound.ungrouped:
+        for each in bound.measures:
+            _check_row_value(bound.catalog, each.measure, each.column)
+
+
+def _check_row_value(catalog: Catalog, measure: Measure, column: str, *, within: bool = False) -> None:
+    """A single row has no aggregate of many: formulas that have one, or count distinct values, are refused."""
+    spelled = catalog.expanded[measure.full_name]
+    is_formula = measure.type in FORMULAS
+    if (is_formula and _has_aggregate(spelled)) or (within and measure.type in _DISTINCT):
+        raise Unanswerable(
+            f"'{column}' is made of aggregates of many rows; an ungrouped query shows single rows.",
+            hint="Ask it grouped, or ask the dimensions and measures that it is made of.",
+            ossie="E_AGGREGATE_IN_SCALAR_QUERY",
+            member=column,
+        )
+    for name in spelled.measures if is_formula else ():
+        inner = catalog.primitive(name)
+        if isinstance(inner, Measure):
+            _check_row_value(catalog, inner, column, within=True)
+
+
+def _has_aggregate(spelled: Expanded) -> bool:
+    """Whether a formula aggregates columns itself; functions that nobody knows do where there is nothing else to."""
+    if spelled.tree is None:
+        return False
+    return bool(spelled.tree.find(exp.AggFunc)) or (not spelled.measures and bool(spelled.tree.find(exp.Column)))
+
+
+def _check_window(catalog: Catalog, tree: BoundTree) -> None:
+    """What compares groups or rows with each other (OVER) cannot decide which of them there are."""
+    if isinstance(tree, BoundGroup):
+        for each in tree.filters:
+            _check_window(catalog, each)
+    elif isinstance(tree, BoundFilter) and _has_window(catalog, tree.member.full_name):
+        raise Unanswerable(
+            f"'{tree.member.full_name}' has a window function: a Where cannot filter by it.",
+            hint="Qualify it in a subquery: filter the rows of the answer, or a cube over such a SELECT.",
+            ossie="E_WINDOW_IN_WHERE",
+            member=tree.member.full_name,
+        )
+
+
+def _has_window(catalog: Catalog, name: str) -> bool:
+    spelled = catalog.expanded[name]
+    if spelled.tree is not None and spelled.tree.find(exp.Window):
+        return True
+    return any(_has_window(catalog, inner) for inner in spelled.measures)

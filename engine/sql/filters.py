@@ -21,6 +21,9 @@ _LIKE = {
     "startsWith": ("", "%"),
     "endsWith": ("%", ""),
 }
+_NUMBERS = frozenset(
+    {"number", "count", "count_distinct", "count_distinct_approx", "sum", "avg", "rank", "number_agg", "running_total"}
+)
 _COMPARE: dict[str, type[exp.Binary]] = {"gt": exp.GT, "gte": exp.GTE, "lt": exp.LT, "lte": exp.LTE}
 
 
@@ -116,9 +119,9 @@ class Predicates:
 
     def _literal(self, node: BoundFilter, value: Slot | str) -> exp.Expr:
         member = node.member
-        if isinstance(member, Measure):
+        if isinstance(member, Measure) and member.type in ("min", "max"):
             return self.parameters.literal(value, member.full_name)
-        if member.type == "number":
+        if member.type in _NUMBERS:
             return self.parameters.number(value, member.full_name)
         if member.type == "boolean":
             return self.parameters.flag(value, member.full_name)

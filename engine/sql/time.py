@@ -209,7 +209,7 @@ def _start(zone: str, value: str) -> str:
 
 
 def _end(zone: str, value: str) -> str:
-    local = parse_local(value)
+    local = min(parse_local(value), _LAST)
     return utc(local + (timedelta(days=1) if len(value) == 10 else _TICK), zone, fold=1)
 
 

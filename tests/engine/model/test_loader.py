@@ -103,7 +103,7 @@ def test_what_is_loaded_is_what_is_written(catalog: Catalog) -> None:
     assert not orders.dimensions["id"].shown.public and orders.dimensions["size"].shown.public
     assert orders.measures["count"].drill_members == ("id", "customers.city")
     assert orders.joins["customers"].relationship == "many_to_one"
-    assert orders.extra["pre_aggregations"][0]["name"] == "main"
+    assert list(orders.rollups) == ["main"]
     assert catalog.cubes["customers"].dimensions["city"].shown.meta == {"any": [1, {"thing": True}]}
     assert set(web.measures) == {"count", "revenue", "visits"} and web.table == "web_orders" and web.joins
     assert catalog.expanded["customers#table"].tree.sql("clickhouse") == "customers"  # type: ignore[union-attr]
