@@ -54,6 +54,8 @@ def _rendered(catalog: Catalog, shape: Shape) -> Rendered:
 
 
 def _filled(rendered: Rendered, lifted: Lifted, query: Query) -> Statement:
+    for check in rendered.checks:
+        check.check(lifted.values)
     parameters: dict[str, Any] = {recipe.name: recipe.fill(lifted.values) for recipe in rendered.recipes}
     if query.limit is not None:
         parameters["limit"] = query.limit

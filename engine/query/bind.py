@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,6 +20,7 @@ from engine.query.bound import (
     BoundOrder,
     BoundQuery,
     BoundSegment,
+    BoundTime,
     BoundTree,
     Path,
 )
@@ -68,7 +70,8 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
     filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
     where, having, mixed = _sorted_out(filters)
-    where += [_date_range(binder, each) for each in query.time_dimensions if each.date_range is not None]
+    ranges = {index: _date_range(binder, each) for index, each in enumerate(query.time_dimensions) if each.date_range}
+    where += ranges.values()
     where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
     bound = BoundQuery(
         catalog=catalog,
@@ -85,6 +88,7 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
         total=query.total,
         ungrouped=query.ungrouped,
         attributes=dict(shape.attributes),
+        time=_time(binder, query, ranges),
         rows=_RowFilters(binder),
     )
     _check(bound)
@@ -124,11 +128,12 @@ def _dimensions(binder: _Binder, query: Query) -> tuple[BoundDimension, ...]:
             raise InvalidQuery(f"'{each.dimension}' is a {dimension.type}, not a time.", member=each.dimension)
         if each.granularity is not None:
             column = f"{each.dimension}.{each.granularity}"
-            found[column] = _bucket(column, path, dimension, each.granularity)
+            found[column] = bucketed(column, path, dimension, each.granularity)
     return tuple(found.values())
 
 
-def _bucket(column: str, path: Path, dimension: Dimension, granularity: str) -> BoundDimension:
+def bucketed(column: str, path: Path, dimension: Dimension, granularity: str) -> BoundDimension:
+    """A time dimension in buckets; UnknownMember if it has no such granularity."""
     custom = dimension.granularities.get(granularity)
     if granularity not in PREDEFINED and custom is None:
         close = nearest(granularity, [*PREDEFINED, *dimension.granularities])
@@ -163,6 +168,17 @@ def _segment(binder: _Binder, name: str) -> BoundSegment:
 def _date_range(binder: _Binder, each: TimeDimension) -> BoundFilter:
     path, dimension = binder.dimension(each.dimension)
     return BoundFilter(path, dimension, "inDateRange", tuple(each.date_range or ()))
+
+
+def _time(binder: _Binder, query: Query, ranges: Mapping[int, BoundFilter]) -> BoundTime | None:
+    """The first time dimension that groups, else the first that has a range."""
+    times = list(enumerate(query.time_dimensions))
+    chosen = next((each for each in times if each[1].granularity), None) or next((each for each in times), None)
+    if chosen is None:
+        return None
+    path, dimension = binder.dimension(chosen[1].dimension)
+    same = [index for index, each in times if each.dimension == chosen[1].dimension and index in ranges]
+    return BoundTime(path, dimension, ranges[same[0]] if same else None)
 
 
 def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
@@ -256,10 +272,11 @@ def _default_order(
 def _finest(name: str, dimensions: tuple[BoundDimension, ...]) -> str | None:
     """A time dimension named without its granularity: the smallest one that is asked for."""
     candidates = [each for each in dimensions if each.granularity and each.column == f"{name}.{each.granularity}"]
-    return min(candidates, key=_size).column if candidates else None
+    return min(candidates, key=bucket_size).column if candidates else None
 
 
-def _size(each: BoundDimension) -> float:
+def bucket_size(each: BoundDimension) -> float:
+    """About how many seconds a bucket of a time dimension lasts."""
     lengths = (1, 60, 3600, 86_400, 604_800, 2_629_746, 7_889_238, 31_556_952)
     if each.custom is not None and each.custom.interval is not None:
         return each.custom.interval.months * 2_629_746 + each.custom.interval.milliseconds / 1000

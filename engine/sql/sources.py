@@ -11,8 +11,9 @@ from core.errors import AccessDenied
 from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED, identifier, sub_query_alias
 from engine.plan.nodes import Edge, SubQuery, Tree
 from engine.query.bound import BoundFilter, BoundSegment, name_of
+from engine.sql.clauses import aliased, all_of, column, from_, named
 from engine.sql.filters import Predicates
-from engine.sql.time import bucket, number, wall
+from engine.sql.time import bucket, call, number, text, wall
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
@@ -32,17 +33,11 @@ class Sources:
         select.set("joins", [*self._sub_queries(tree, tree.root), *self._edges(tree)])
         return select
 
-    def of_keys(self, keys: exp.Select) -> exp.Select:
-        """`FROM (keys) AS keys`."""
-        select = exp.Select()
-        select.set("from_", exp.From(this=_aliased(keys, "keys")))
-        return select
-
     def joined_to_keys(self, keys: exp.Select, tree: Tree, primary: Sequence[exp.Expr]) -> exp.Select:
         """`FROM (keys) AS keys LEFT JOIN fact ON …` and the fact's own joins."""
-        select = self.of_keys(keys)
+        select = from_(keys, "keys")
         matches = [exp.EQ(this=column(f"k{index}", "keys"), expression=key) for index, key in enumerate(primary)]
-        first = exp.Join(this=self.scan(tree.root), side="LEFT", on=_and(matches))
+        first = exp.Join(this=self.scan(tree.root), side="LEFT", on=all_of(matches))
         select.set("joins", [first, *self._sub_queries(tree, tree.root), *self._edges(tree)])
         return select
 
@@ -58,7 +53,7 @@ class Sources:
         select = exp.Select(expressions=[exp.Star()])
         select.set("from_", exp.From(this=self._table(cube, alias)))
         select.set("where", exp.Where(this=predicate))
-        return _aliased(select, alias)
+        return aliased(select, alias)
 
     def _own_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
         return self.timed(self.catalog.tree(name_of(node)))
@@ -78,7 +73,7 @@ class Sources:
         """Another cube's table inside this cube's SELECT; that cube's row filter goes with it."""
         inner = self.scan(nested.name.removeprefix(SCAN))
         if isinstance(inner, exp.Final):
-            inner = _aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
+            inner = aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
         inner.set("alias", nested.args.get("alias") or exp.TableAlias(this=identifier(nested.name.removeprefix(SCAN))))
         if nested is source:
             return inner
@@ -99,13 +94,25 @@ class Sources:
         return [self._sub_query(sub) for sub in tree.sub_queries if sub.cube == cube]
 
     def _sub_query(self, sub: SubQuery) -> exp.Join:
-        renderer = type(self.renderer)(sub.plan, self.renderer.parameters, self.renderer.guards)
         alias = sub_query_alias(sub.dimension)
+        if sub.plan is None:
+            return self._switch(sub, alias)
+        outer = self.renderer
+        inner = type(outer)(sub.plan, outer.parameters, outer.guards, outer.checks)
+        relation = inner.relation(["value"])
+        for index, output in enumerate(relation.expressions):
+            output.set("alias", exp.to_identifier(f"k{index}" if index < len(sub.keys) else "value"))
+        match = exp.EQ if sub.exact else exp.NullSafeEQ
         matches: list[exp.Expr] = []
         for index, key in enumerate(sub.keys):
-            own = self.catalog.tree(f"{sub.cube}.{key}")
-            matches.append(exp.EQ(this=column(f"k{index}", alias), expression=own))
-        return exp.Join(this=_aliased(renderer.keyed_values("value"), alias), side="LEFT", on=_and(matches))
+            matches.append(match(this=column(f"k{index}", alias), expression=outer.member(key)))
+        return exp.Join(this=aliased(relation, alias), side="LEFT", on=all_of(matches))
+
+    def _switch(self, sub: SubQuery, alias: str) -> exp.Join:
+        """Each row once for each value of a switch."""
+        values = exp.Array(expressions=[text(value) for value in sub.values])
+        select = exp.Select(expressions=[named(call("arrayJoin", values), "value")])
+        return exp.Join(this=aliased(select, alias), kind="CROSS")
 
     def timed(self, tree: exp.Expr) -> exp.Expr:
         """The member's SQL with what depends on the question filled in: its zone, its filters, its asker."""
@@ -132,11 +139,12 @@ class Sources:
         """The query's conditions on a member, on another expression; true if there are none."""
         inner, name = arguments[1], arguments[0].name
         predicates = Predicates(self.renderer.parameters, self.renderer.zone, lambda _: inner.copy())
-        where = self.renderer.plan.query.where
+        current = self.renderer.current
+        where = current.where if current is not None else self.renderer.plan.query.where
         found = [
             predicates.tree(each) for each in where if isinstance(each, BoundFilter) and each.member.full_name == name
         ]
-        return exp.Paren(this=_and(found)) if found else exp.EQ(this=number(1), expression=number(1))
+        return exp.Paren(this=all_of(found)) if found else exp.EQ(this=number(1), expression=number(1))
 
     def context(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
         """A comparison with an attribute of the caller; who lacks it sees nothing."""
@@ -160,24 +168,3 @@ class Sources:
 
 
 _FILLED = {LOCAL: Sources.local, TRUNCATED: Sources.truncated, FILTERED: Sources.filtered, CONTEXT: Sources.context}
-
-
-def column(name: str, table: str) -> exp.Column:
-    """`table.name`."""
-    return exp.Column(this=identifier(name), table=identifier(table))
-
-
-def named(value: exp.Expr, alias: str) -> exp.Alias:
-    """`value AS alias`."""
-    return exp.Alias(this=value, alias=exp.to_identifier(alias))
-
-
-def _aliased(select: exp.Expr, alias: str) -> exp.Subquery:
-    return exp.Subquery(this=select, alias=exp.TableAlias(this=identifier(alias)))
-
-
-def _and(conditions: Sequence[exp.Expr]) -> exp.Expr:
-    result = conditions[0]
-    for each in conditions[1:]:
-        result = exp.And(this=result, expression=each)
-    return result

@@ -117,10 +117,6 @@ def test_a_view_shows_members_under_its_own_names(catalog: Catalog) -> None:
     assert sales.default_filters[0].unless == ("sales.customers_town",)
 
 
-def test_what_cannot_be_answered_yet_is_refused_in_words(catalog: Catalog) -> None:
-    with pytest.raises(Unanswerable, match=r"'orders\.revenue' needs rolling windows"):
-        compile_query(catalog, Query(measures=("orders.revenue",)), SecurityContext())
-
 
 def test_jinja_is_rendered_and_reports_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_TABLE", "live_orders")
