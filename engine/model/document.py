@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -124,7 +123,6 @@ def _scalar(node: yaml.Node) -> Any:
     return text
 
 
-@lru_cache(4096)
 def snake(key: str) -> str:
     """`sqlTable` and `sql_table` are one key."""
     return _HUMP.sub("_", key).lower()
