@@ -28,7 +28,9 @@ def _plan(plan: Plan) -> list[str]:
         lines.append(f"Beside each row, what holds by {_grain(fixed.plan)}:")
         lines += [f"  {line}" for line in _plan(fixed.plan)]
     if plan.windows:
-        lines.append("Look at all rows together: " + ", ".join(_window(plan, tree) for tree in plan.windows.values()) + ".")
+        lines.append(
+            "Look at all rows together: " + ", ".join(_window(plan, tree) for tree in plan.windows.values()) + "."
+        )
     for tree in plan.having:
         lines.append(f"Keep groups where {condition(tree)}.")
     if plan.order:

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from core.errors import ModelError, UnknownMember, nearest
 from engine.model.rights import Policy
-from engine.model.stages import RollingWindow, Stage
+from engine.model.stages import RollingWindow, Snapshot, Stage
 from engine.model.terms import Granularity, Interval, Shown, Source, Sql
 
 Relationship = Literal["one_to_one", "one_to_many", "many_to_one"]
@@ -78,6 +78,7 @@ class Measure:
     drill_members: tuple[str, ...] = ()
     window: RollingWindow | None = None
     stage: Stage | None = None
+    snapshot: Snapshot | None = None
     case: Case | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from sqlglot import exp
 
 from core.errors import ModelError, nearest
-from engine.model.catalog import Cube, Expanded, Member
+from engine.model.catalog import Cube, Dimension, Expanded, Member, View
 from engine.model.expansion import Expansion
+from engine.model.markers import identifier, scanned
 from engine.model.schema import Mistakes
+from engine.model.selection import select_of
+from engine.model.terms import Reference, Source
 
 
 class Expander:
@@ -21,6 +25,7 @@ class Expander:
         self.faults: list[ModelError] = []
         self.done: dict[str, Expanded] = {}
         self.stack: list[str] = []
+        self.filter_params: dict[tuple[str, str], Source] = {}
 
     def everything(self) -> dict[str, Expanded]:
         """All members, tables and joins. A reference to nothing is a fault: only what uses it cannot be asked."""
@@ -28,9 +33,46 @@ class Expander:
             members: list[Member] = [*cube.dimensions.values(), *cube.measures.values(), *cube.segments.values()]
             for member in members:
                 self._guarded(member)
+            for dimension in cube.dimensions.values():
+                self._granularities(dimension)
             self._joins(cube)
             self._table(cube)
+        self._circles()
         return self.done
+
+    def _granularities(self, dimension: Dimension) -> None:
+        """Buckets made by SQL, as `cube.dimension.granularity`."""
+        for each in dimension.granularities.values():
+            if each.sql is None:
+                continue
+            name = f"{dimension.full_name}.{each.name}"
+            expansion = Expansion(self, self.cubes[dimension.cube])
+            try:
+                tree = expansion.sql(each.sql)
+            except ModelError as error:
+                self._fault(error)
+                tree, expansion.unsupported = exp.null(), f"broken SQL ({error})"
+                self.stack.clear()
+            if len(expansion.paths) > 1 or expansion.measures or expansion.sub_queries:
+                self.mistakes.add(each.source, f"the sql of '{name}' must do without joins.", key="sql")
+            self.done[name] = Expanded(tree, expansion.ways(), unsupported=expansion.unsupported)
+
+    def asked(self, reference: Reference, source: Source) -> None:
+        """Remember which members FILTER_PARAMS names; views, which may be among them, are read later."""
+        for each in reference.parts or (reference,):
+            if each.kind == "filter_params":
+                self.filter_params.setdefault((each.path[0], each.member or ""), source)
+
+    def check_filter_params(self, owners: Mapping[str, Cube | View]) -> None:
+        """Note each FILTER_PARAMS of a member that is not there as a fault."""
+        for (owner, name), source in self.filter_params.items():
+            if owner not in owners or owners[owner].member(name) is None:
+                found = owners.get(owner)
+                known = [*found.dimensions, *found.measures] if found else list(owners)
+                close = nearest(name if found else owner, known)
+                hint = f"Did you mean '{close[0]}'?" if close else None
+                problem = f"{source}: sql: FILTER_PARAMS names '{owner}.{name}', which is not there."
+                self._fault(ModelError(problem, hint=hint, file=source.file, line=source.line, key="sql"))
 
     def _guarded(self, member: Member) -> None:
         try:
@@ -82,14 +124,42 @@ class Expander:
 
     def _table(self, cube: Cube) -> None:
         if cube.table is not None:
-            parts = [exp.to_identifier(part) for part in cube.table.split(".")]
-            table = exp.Table(this=parts[-1], db=parts[-2] if len(parts) > 1 else None)
-            self.done[f"{cube.name}#table"] = Expanded(table, ())
+            self.done[f"{cube.name}#table"] = Expanded(_table(cube.table), (), unsupported=cube.unsupported)
         elif cube.sql is not None:
-            expansion = Expansion(self, cube)
+            problem = cube.unsupported
             try:
-                tree = expansion.table(cube.sql)
+                tree = select_of(self, cube.name, cube.sql)
             except ModelError as error:
                 self._fault(error)
-                tree, expansion.unsupported = exp.to_table(cube.name), f"broken SQL ({error})"
-            self.done[f"{cube.name}#table"] = Expanded(tree, (), unsupported=expansion.unsupported)
+                tree, problem = exp.to_table(cube.name), f"broken SQL ({error})"
+                self.stack.clear()
+            self.done[f"{cube.name}#table"] = Expanded(tree, (), unsupported=problem)
+
+    def _circles(self) -> None:
+        """Cubes whose tables read each other without end."""
+        for name, cube in self.cubes.items():
+            way = _way_back(name, self.done)
+            if way and cube.sql:
+                problem = f"the cube reads its own table: {' → '.join(way)}."
+                self.mistakes.add(cube.sql.source, problem, key="sql")
+
+
+def _table(text: str) -> exp.Table:
+    parts = [part.strip('`"') for part in re.findall(r'`[^`]*`|"[^"]*"|[^.]+', text)]
+    names = [identifier(part) if part.isidentifier() else exp.to_identifier(part) for part in parts]
+    return exp.Table(this=names[-1], db=names[-2] if len(names) > 1 else None)
+
+
+def _way_back(start: str, done: Mapping[str, Expanded]) -> list[str]:
+    """The way from a cube over the tables in its SELECT back to itself, [] if there is none."""
+    ways, seen = [[start]], {start}
+    while ways:
+        way = ways.pop()
+        spelled = done.get(f"{way[-1]}#table")
+        for name in scanned(spelled.tree) if spelled and spelled.tree else ():
+            if name == start:
+                return [*way, name]
+            if name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []

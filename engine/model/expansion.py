@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import ModelError, nearest
+from engine.model.asked import ASKED, asked
 from engine.model.catalog import Case, Cube, Dimension, Expanded, Measure, Member
 from engine.model.markers import (
-    CONTEXT,
-    FILTERED,
     FORMULAS,
     LOCAL,
     SCAN,
     TRUNCATED,
     identifier,
     null_on_zero,
-    plain_table,
     sub_query_alias,
 )
-from engine.model.references import SELF, marked, parse_fragment
+from engine.model.references import SELF, marked, parse_condition
 from engine.model.terms import PREDEFINED, Reference, Source, Sql
 
 if TYPE_CHECKING:
@@ -49,6 +47,9 @@ class Expansion:
         condition = None
         if isinstance(member, Dimension):
             tree: exp.Expr | None = self._dimension(member)
+            for index, shift in enumerate(member.shifts):
+                shown = Expanded(self.sql(shift.sql), ()) if shift.sql is not None else Expanded(None, ())
+                self.expander.done[f"{member.full_name}#shift{index}"] = shown
         elif isinstance(member, Measure):
             self.staged = member.stage is not None or member.case is not None
             tree = self._measure_value(member)
@@ -88,7 +89,9 @@ class Expansion:
         return self.sql(dimension.sql) if dimension.sql else exp.null()
 
     def _sub_query(self, dimension: Dimension) -> exp.Expr:
-        if dimension.stage is None and not (dimension.sql and any(each.kind == "member" for each in dimension.sql.references)):
+        if dimension.stage is None and not (
+            dimension.sql and any(each.kind == "member" for each in dimension.sql.references)
+        ):
             self.unsupported = "sub-query dimensions without a measure"
         inner = Expansion(self.expander, self.cube)
         inner.staged = dimension.stage is not None
@@ -141,62 +144,28 @@ class Expansion:
             number = marked(column.name)
             if number is not None and not column.table:
                 column.replace(self._replacement(sql.references[number], sql.source))
-        for star in list(root.find_all(exp.Table)):
-            number = marked(star.name)
-            if number is not None:
-                self.unsupported = self.unsupported or "tables of other cubes inside a member's sql"
+        self.nested(root, sql)
         tree: exp.Expr = root.this
         tree.pop()
         return tree
 
-    def table(self, sql: Sql) -> exp.Expr:
-        """The SELECT of a cube; other cubes' tables within become `__scan__cube`, `SELECT * FROM t` becomes t."""
-        tree = sql.tree.copy()
+    def nested(self, tree: exp.Expr, sql: Sql) -> dict[str, str]:
+        """Tables of other cubes inside a SELECT become `__scan__cube`; cube → the alias that it has there."""
+        aliases: dict[str, str] = {}
         for table in list(tree.find_all(exp.Table)):
             number = marked(table.name)
             if number is not None and sql.references[number].kind in ("sql", "cube", "member"):
-                name = (sql.references[number].path or (sql.references[number].member,))[0]
-                other = self._known(name or "", sql.source)
+                reference = sql.references[number]
+                name = (reference.path or (reference.member or "",))[0]
+                other = self.cube if name == SELF else self._known(name, sql.source)
                 table.set("this", exp.to_identifier(SCAN + other.name))
-        root = exp.Paren(this=tree)
-        for column in list(root.find_all(exp.Column)):
-            number = marked(column.table) if column.table else marked(column.name)
-            if number is not None:
-                column.replace(self._in_table(sql.references[number], sql.source))
-        tree = root.this
-        tree.pop()
-        return plain_table(tree)
-
-    def _in_table(self, reference: Reference, source: Source) -> exp.Expr:
-        if reference.kind in ("filter_params", "security_context"):
-            return self._asked(reference, source)
-        self.unsupported = self.unsupported or "member references in a cube's sql"
-        return exp.true()
-
-    def _asked(self, reference: Reference, source: Source) -> exp.Expr:
-        """A condition that depends on the query or on the caller."""
-        argument = (reference.argument or "").strip()
-        text = argument[1:-1] if argument[:1] in ("'", '"') else argument
-        inner = parse_fragment(text, source) if text and "lambda" not in text and "FILTER_" not in text else None
-        if reference.kind == "security_context":
-            name = exp.Literal.string(".".join(reference.path))
-            how = exp.Literal.string(reference.member or "unsafeValue")
-            return exp.Anonymous(this=CONTEXT, expressions=[name, how, *([inner] if inner is not None else [])])
-        if inner is None or not reference.path:
-            self.unsupported = self.unsupported or "FILTER_PARAMS with a callback or in a FILTER_GROUP"
-            return exp.true()
-        name = exp.Literal.string(f"{reference.path[0]}.{reference.member}")
-        return exp.Anonymous(this=FILTERED, expressions=[name, inner])
+                aliases[other.name] = table.alias or other.name
+        return aliases
 
     def _replacement(self, reference: Reference, source: Source) -> exp.Expr:
-        if reference.kind == "utils" and reference.member == "convertTz" and reference.argument:
-            column = exp.column(reference.argument.strip("'\""), table=identifier(self.cube.alias))
-            return exp.Anonymous(this=LOCAL, expressions=[column])
-        if reference.kind in ("filter_params", "security_context"):
-            return self._asked(reference, source)
-        if reference.kind in ("utils", "sql"):
-            self.unsupported = self.unsupported or f"{reference.kind.upper()} in a member's sql"
-            return exp.true()
+        if reference.kind in ASKED:
+            self.expander.asked(reference, source)
+            return asked(reference, lambda text: self.sql(parse_condition(text, source, bare=False)))
         return self._member(reference, source)
 
     def _member(self, reference: Reference, source: Source) -> exp.Expr:
@@ -229,8 +198,15 @@ class Expansion:
 
     def _truncated(self, cube: Cube, rest: list[str], path: tuple[str, ...], source: Source) -> exp.Expr:
         dimension = cube.dimensions[rest[0]]
+        if dimension.type != "time":
+            problem = f"'{dimension.full_name}' is a {dimension.type}; only a time has granularities"
+            raise ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
         if rest[1] not in PREDEFINED and rest[1] not in dimension.granularities:
-            raise ModelError(f"{source}: sql: '{dimension.full_name}' has no granularity '{rest[1]}'.")
+            problem = f"'{dimension.full_name}' has no granularity '{rest[1]}'"
+            raise ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
+        custom = dimension.granularities.get(rest[1])
+        if custom is not None and custom.sql is not None:
+            return exp.Anonymous(this=LOCAL, expressions=[Expansion(self.expander, cube).sql(custom.sql)])
         inner = self.expander.member(dimension)
         self._absorb(inner, path)
         tree = inner.tree.copy() if inner.tree is not None else exp.null()

@@ -58,7 +58,7 @@ def _combined(parent: Items, child: Items, *, by_name: bool) -> Items:
     places = {_key(item): index for index, item in enumerate(parent)} if by_name else {}
     for item, line in zip(child, child.lines, strict=True):
         index = places.get(_key(item))
-        if index is None:
+        if index is None or _key(item) is None:
             result.append(item)
             result.lines.append(line)
         else:
@@ -70,4 +70,5 @@ def _combined(parent: Items, child: Items, *, by_name: bool) -> Items:
 def _key(item: Any) -> Any:
     if not isinstance(item, dict):
         return None
-    return item.get("name") or item.get("join_path")
+    key = item.get("name") or item.get("join_path")
+    return key if isinstance(key, str) else None

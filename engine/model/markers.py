@@ -11,9 +11,11 @@ TRUNCATED = "__truncated"
 FORMULAS = ("number", "string", "time", "boolean")
 """Types of measures that are expressions over aggregates."""
 FILTERED = "__filtered"
-"""Function name: the query's conditions on a member (argument 1) applied to an expression (argument 2)."""
+"""Function name: the query's conditions on members, on other expressions. Each argument is a tuple of the member's
+name, the expression, and how many values it takes as `__arg<n>__` (0: it is a column to compare)."""
 CONTEXT = "__context"
-"""Function name: an attribute of the caller (argument 1), how it is used (2), on which expression (3)."""
+"""Function name: an attribute of the caller (argument 1), how it is used (2), on which expression (3) that takes how
+many values (4)."""
 SCAN = "__scan__"
 """Prefix of a table name that stands for another cube's table."""
 _RESERVED = frozenset(
@@ -33,6 +35,12 @@ def identifier(name: str) -> exp.Identifier:
 def sub_query_alias(dimension: str) -> str:
     """The alias of the sub-query that computes a dimension (`cube.dim`)."""
     return dimension.replace(".", "__") + "__sub"
+
+
+def scanned(tree: exp.Expr) -> list[str]:
+    """The cubes whose tables stand in a tree as `__scan__cube`."""
+    found = (table.name for table in tree.find_all(exp.Table) if table.name.startswith(SCAN))
+    return [name.removeprefix(SCAN) for name in found]
 
 
 def plain_table(tree: exp.Expr) -> exp.Expr:

@@ -6,18 +6,16 @@ from datetime import datetime
 from typing import cast
 
 from engine.model.catalog import Dimension, Join, Measure, Relationship, Segment
-from engine.model.intervals import fits_parent, parse_interval, shift
+from engine.model.intervals import fits_parent, is_length, parse_interval, shift
 from engine.model.schema import DIMENSION_TYPES, MEASURE_TYPES, RELATIONSHIPS, Reader, titled
-from engine.model.staging import read_case, read_named_shifts, read_stage, read_window
+from engine.model.staging import read_case, read_named_shifts, read_snapshot, read_stage, read_window
 from engine.model.terms import PREDEFINED, Granularity, Sql
 
 _DIMENSION_EXTRA = (
     *("aliases", "mask", "suggest_filter_values", "enable_suggestions", "values_as_segments", "field_type", "order"),
     *("key", "links"),
 )
-_MEASURE_EXTRA = (
-    *("aliases", "mask", "cumulative", "rolling_window"),
-)
+_MEASURE_EXTRA = (*("aliases", "mask", "cumulative", "rolling_window"),)
 _ORIGIN = datetime.fromisoformat("2024-01-01")  # a Monday and a New Year's Day: weeks and years begin alike
 
 
@@ -70,7 +68,7 @@ def _granularity(reader: Reader) -> Granularity:
         reader.wrong(f"'{name}' is a built-in granularity.", "name")
     if text is None and not reader.has("sql"):
         reader.wrong("a granularity needs an interval.")
-    elif text and (interval is None or (interval.months, interval.milliseconds) <= (0, 0)):
+    elif text and (interval is None or not is_length(interval)):
         reader.wrong(f"'{text}' is not an interval such as '3 months'.", "interval")
         interval = None
     elif text and not reader.has("origin") and not fits_parent(text):
@@ -94,7 +92,14 @@ def _origin(reader: Reader, offset: str | None) -> str | None:
         if moved is None:
             reader.wrong(f"'{offset}' is not an interval such as '-6 months'.", "offset")
             return None
-        start = shift(start, moved)
+        try:
+            start = shift(start, moved)
+        except (ValueError, OverflowError):
+            reader.wrong(f"'{offset}' leads beyond the calendar.", "offset")
+            return None
+    if not 1900 <= start.year < 2300:
+        reader.wrong("an origin lies between 1900 and 2299.", "offset" if offset else "origin")
+        return None
     return start.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
@@ -116,6 +121,7 @@ def read_measure(reader: Reader, cube: str, cube_title: str) -> Measure:
         drill_members=reader.words("drill_members"),
         window=read_window(reader, kind),
         stage=read_stage(reader, cube, kind),
+        snapshot=read_snapshot(reader, cube),
         case=read_case(reader),
         extra=reader.rest(*_MEASURE_EXTRA),
     )

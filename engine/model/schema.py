@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ KEYS: dict[str, frozenset[str]] = {
         "propagate_filters_to_sub_query granularities suggest_filter_values enable_suggestions values_as_segments "
         "field_type order key links values multi_stage add_group_by filter time_shift",
         "measure": f"{_SHOWN} {_UI} sql type filters drill_members drill_filters rolling_window cumulative multi_stage "
-        "group_by reduce_by add_group_by grain filter time_shift order_by case",
+        "group_by reduce_by add_group_by grain filter time_shift order_by case non_additive",
         "segment": f"{_SHOWN} sql aliases",
         "join": "name relationship sql",
         "hierarchy": "name title public levels",
@@ -35,6 +36,7 @@ KEYS: dict[str, frozenset[str]] = {
         "when": "sql label value",
         "label": "sql",
         "rolling_window": "type trailing leading offset granularity",
+        "non_additive": "name window_choice window_groupings",
         "grain": "exclude keep_only include",
         "stage_filter": "mode exclude keep_only include",
         "time_shift": "time_dimension interval type name sql",
@@ -58,7 +60,11 @@ RELATIONSHIPS = {
     "one_to_one": "one_to_one", "has_one": "one_to_one", "one_to_many": "one_to_many", "has_many": "one_to_many",
     "many_to_one": "many_to_one", "belongs_to": "many_to_one",
 }  # fmt: skip
-_NAME = re.compile(r"^[_a-zA-Z][_a-zA-Z0-9]*$")
+_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_LONGEST_NAME = 200
+_RESERVED = frozenset(
+    ("CUBE", "TABLE", "FILTER_PARAMS", "FILTER_GROUP", "SECURITY_CONTEXT", "SQL_UTILS", "COMPILE_CONTEXT")
+)
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\s]+")
 
 
@@ -120,9 +126,24 @@ class Reader:
         name = self.text("name")
         if name is None:
             self.wrong(f"a {self.kind} needs a name.")
-        elif not _NAME.match(name):
-            self.wrong(f"'{name}' is not an identifier (letters, digits, _).", "name")
+        else:
+            self._check_name(name)
         return name or "unnamed"
+
+    def name_of(self, key: str) -> None:
+        """Note a value of `key` that is not an identifier."""
+        if (text := self.text(key)) is not None:
+            self._check_name(text, key)
+
+    def _check_name(self, name: str, key: str = "name") -> None:
+        if not _NAME.fullmatch(name):
+            odd = next((letter for letter in name if letter.isalpha() and not letter.isascii()), None)
+            hint = f"It has '{odd}' ({unicodedata.name(odd, 'no Latin letter')})." if odd else None
+            self.wrong(f"'{name[:_LONGEST_NAME]}' is not an identifier (letters, digits, _).", key, hint=hint)
+        elif len(name) > _LONGEST_NAME:
+            self.wrong(f"a name has at most {_LONGEST_NAME} letters.", key)
+        elif name in _RESERVED:
+            self.wrong(f"'{name}' means something else in SQL of the model; choose another name.", key)
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean."""
@@ -246,7 +267,7 @@ def _as_list(entry: Entry) -> Items:
         child = Entry(value if isinstance(value, dict) else {})
         child.setdefault("name", name)
         child.line, child.file = entry.line_of(name), entry.file
-        child.lines = getattr(value, "lines", {})
+        child.lines = value.lines if isinstance(value, Entry) else {}
         items.append(child)
         items.lines.append(child.line)
     return items

@@ -25,6 +25,16 @@ class RollingWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A semi-additive measure: of the rows in one bucket of a time dimension (and of one entity, `groups`), only
+    those at the first or last moment count. Names are full names."""
+
+    dimension: str
+    choice: Literal["min", "max"]
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TimeShift:
     """Rows count under their time plus `interval`; of one time dimension (full name), or of all that are asked.
 

@@ -9,6 +9,7 @@ from engine.model.intervals import parse_interval
 from engine.model.schema import Reader
 from engine.model.stages import (
     RollingWindow,
+    Snapshot,
     Stage,
     StageCondition,
     StageFilter,
@@ -166,7 +167,7 @@ def _condition(reader: Reader, cube: str) -> StageCondition | StageGroup:
     for key in ("and", "or"):
         if reader.has(key):
             inner = tuple(_condition(each, cube) for each in reader.children(key, "condition"))
-            return StageGroup(cast(Literal["and", "or"], key), inner)
+            return StageGroup("or" if key == "or" else "and", inner)
     member = reader.text("member")
     if member is None:
         reader.wrong("a condition needs a member.")
@@ -176,6 +177,18 @@ def _condition(reader: Reader, cube: str) -> StageCondition | StageGroup:
         None if each is None else str(each).lower() if isinstance(each, bool) else str(each) for each in listed
     )
     return StageCondition(names((member or "",), cube)[0], reader.text("operator") or "equals", values)
+
+
+def read_snapshot(reader: Reader, cube: str) -> Snapshot | None:
+    """The `non_additive` of a measure: along which time, first or last moment, and for each of which entities."""
+    child = reader.child("non_additive", "non_additive")
+    if child is None:
+        return None
+    if reader.has("rolling_window", "multi_stage"):
+        child.wrong("a semi-additive measure neither rolls nor has stages; let another measure do so with it.")
+    choice = child.choice("window_choice", ("min", "max"), "max")
+    dimension = names((child.name(),), cube)[0]
+    return Snapshot(dimension, cast(Literal["min", "max"], choice), names(child.words("window_groupings"), cube))
 
 
 def _order(reader: Reader) -> list[tuple[Sql, bool]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog, Dimension, Measure
+from engine.model.stages import Stage
 from engine.plan.grain import more_dimensions
 from engine.plan.joins import join_tree, required_tree
 from engine.plan.nodes import AnyPart, Edge, Leaf, Part, Plan, Scope, Series, StagePart, SubQuery, Tree
@@ -52,7 +53,9 @@ def _assembled(terms: Terms) -> Plan:
     stages, fixed = terms.stages(), terms.fixed()
     if bound.having or bound.mixed:
         terms.lift_windows()
-    if bound.ungrouped and (stages or fixed or terms.windows or any(leaf.scope.window for leaf in terms.leaves.values())):
+    if bound.ungrouped and (
+        stages or fixed or terms.windows or any(leaf.scope.window for leaf in terms.leaves.values())
+    ):
         raise Unanswerable("An ungrouped query cannot have measures of several stages or rolling windows.")
     parts: tuple[AnyPart, ...] = stages
     if terms.leaves or not stages:
@@ -195,8 +198,18 @@ class _Parts:
         listed = list(leaves)
         return [*(leaf.path for leaf in listed), *self._reference_paths(listed)]
 
-    def _reference_paths(self, leaves: Iterable[Leaf]) -> list[Path]:
-        return [path for leaf in leaves for path in self._paths(leaf.path, leaf.measure)[1:]]
+    def _reference_paths(self, given: Iterable[Leaf]) -> list[Path]:
+        leaves = list(given)
+        found = [path for leaf in leaves for path in self._paths(leaf.path, leaf.measure)[1:]]
+        return found + [path for leaf in leaves for path in self._snapshot_paths(leaf)]
+
+    def _snapshot_paths(self, leaf: Leaf) -> list[Path]:
+        """The cubes of a semi-additive measure's time and entities."""
+        snapshot = leaf.scope.snapshot
+        names = (snapshot.dimension, *snapshot.groups) if snapshot is not None else ()
+        owners = [(name, name.partition(".")[0]) for name in names]
+        found = (full_paths(self.catalog, leaf.path if cube == leaf.cube else (cube,), name) for name, cube in owners)
+        return [path for paths in found for path in paths if path != leaf.path]
 
     def _where_paths(self, where: Iterable[BoundTree]) -> list[Path]:
         return [path for tree in where for path in tree_paths(self.catalog, tree)]
@@ -230,17 +243,16 @@ class _Parts:
             self._check_switch(dimension)
             return SubQuery(owner, name, values=dimension.values)
         if dimension.stage is not None:
-            return self._stage_dimension(dimension)
+            return self._stage_dimension(dimension, dimension.stage)
         cube = self.catalog.cubes[dimension.cube]
         self._need_key(cube.name)
         keys = tuple(BoundDimension(key.full_name, (cube.name,), key, raw=True) for key in cube.primary_key)
         where = self.bound.where if dimension.propagate_filters else ()
         return self._valued(dimension, keys, where, exact=True)
 
-    def _stage_dimension(self, dimension: Dimension) -> SubQuery:
+    def _stage_dimension(self, dimension: Dimension, stage: Stage) -> SubQuery:
         """A dimension made of measures: computed for each group of the dimensions that it adds."""
-        assert dimension.stage is not None
-        found = more_dimensions(replace(self.bound, dimensions=()), dimension.stage, (dimension.cube,))
+        found = more_dimensions(replace(self.bound, dimensions=()), stage, (dimension.cube,))
         keys = tuple(replace(each, raw=True) for each in found)
         if not keys:
             raise Unanswerable(f"'{dimension.full_name}' needs add_group_by: the dimensions that it is computed for.")
@@ -347,7 +359,10 @@ def _refuse_unsupported(bound: BoundQuery) -> None:
 def used_tables(catalog: Catalog, plan: Plan) -> tuple[str, ...]:
     """The cubes that the plan reads, each once."""
     found: dict[str, None] = {}
-    for inner in (*(fixed.plan for fixed in plan.fixed), *(part.plan for part in plan.parts if isinstance(part, StagePart))):
+    for inner in (
+        *(fixed.plan for fixed in plan.fixed),
+        *(part.plan for part in plan.parts if isinstance(part, StagePart)),
+    ):
         found.update(dict.fromkeys(used_tables(catalog, inner)))
     for part in plan.parts:
         if isinstance(part, Part):

@@ -35,7 +35,9 @@ def more_dimensions(bound: BoundQuery, stage: Stage, path: Path) -> tuple[BoundD
             raise Unanswerable(f"A stage groups by '{name}', which is no dimension.")
         way = path if path and path[-1] == cube else (cube,)
         each = bucketed(name, way, dimension, granularity) if granularity else BoundDimension(name, way, dimension)
-        if not any(known.dimension is dimension and known.granularity == each.granularity for known in bound.dimensions):
+        if not any(
+            known.dimension is dimension and known.granularity == each.granularity for known in bound.dimensions
+        ):
             found.append(each)
     return tuple(found)
 
@@ -44,4 +46,5 @@ def find_dimension(dimensions: Sequence[BoundDimension], dimension: Dimension) -
     """The place of a dimension: without a granularity, else with the finest one."""
     places = [place for place, each in enumerate(dimensions) if each.dimension is dimension]
     plain = [place for place in places if dimensions[place].granularity is None]
-    return (plain or sorted(places, key=lambda place: bucket_size(dimensions[place])) or [None])[0]
+    ranked = plain or sorted(places, key=lambda place: bucket_size(dimensions[place]))
+    return ranked[0] if ranked else None

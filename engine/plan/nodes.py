@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from engine.model.catalog import Measure, Relationship
-from engine.model.stages import RollingWindow
+from engine.model.stages import RollingWindow, Snapshot
 from engine.model.terms import Interval
 from engine.query.bound import BoundDimension, BoundOrder, BoundQuery, BoundTree
 
@@ -73,6 +73,7 @@ class Scope:
     where: tuple[BoundTree, ...]
     shifts: tuple[tuple[str, Shift], ...] = ()
     window: RollingWindow | None = None
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ class Part:
 
     With `fact_tree` (aggregate expressions that cannot be cut from their columns), the fact is joined to its keys
     again instead: `tree` gives the keys, `fact_tree` begins with the fact.
+
+    With `scope.snapshot`, only the rows at the last (first) moment of each bucket and entity are aggregated:
+
+        last of each pupil, by month:   Jan 3 ann 4 | Jan 9 ann 6 | Jan 5 bob 1   →   Jan 6 + 1
 
     With `scope.window`, a row counts for every bucket of the series whose window holds it:
 
@@ -160,7 +165,7 @@ class StagePart:
 class Fixed:
     """Values of a coarser grain (formulas of `plan`), shown on every row that agrees on the dimensions `on`.
 
-        by class 1A 5 | 1B 3, fixed at school   →   1A 5 of 8 | 1B 3 of 8
+    by class 1A 5 | 1B 3, fixed at school   →   1A 5 of 8 | 1B 3 of 8
     """
 
     names: tuple[str, ...]

@@ -16,12 +16,12 @@ from engine.query.bound import BoundFilter, BoundGroup, BoundQuery, BoundSegment
 def rolled(bound: BoundQuery, scope: Scope, window: RollingWindow) -> Scope:
     """The window along the question's time, whose range then is no condition on rows; nothing where there is none."""
     time = bound.time
-    if time is None:
+    if time is None or bound.ungrouped:
         return scope
     grouped = any(each.dimension is time.dimension and each.granularity for each in bound.dimensions)
     if not grouped and (time.range is None or window.kind == "running"):
         return scope
-    return replace(scope, window=window, where=tuple(tree for tree in scope.where if tree is not time.range))
+    return replace(scope, window=window, where=tuple(tree for tree in scope.where if tree != time.range))
 
 
 def staged_scope(bound: BoundQuery, scope: Scope, stage: Stage) -> Scope:
@@ -67,9 +67,7 @@ def _added(known: Shift, more: Shift) -> Shift:
     if known.interval is None or more.interval is None:
         raise Unanswerable("A calendar's own shift cannot be combined with another one.")
     return Shift(
-        Interval(
-            known.interval.months + more.interval.months, known.interval.milliseconds + more.interval.milliseconds
-        )
+        Interval(known.interval.months + more.interval.months, known.interval.milliseconds + more.interval.milliseconds)
     )
 
 

@@ -11,6 +11,7 @@ from sqlglot import exp
 from core.errors import Unanswerable
 from engine.model.catalog import Dimension, Expanded, Measure
 from engine.model.markers import FORMULAS
+from engine.model.stages import Stage
 from engine.plan.grain import find_dimension, kept_places, more_dimensions
 from engine.plan.nodes import Fixed, Leaf, Plan, Scope, StageLeaf, StagePart
 from engine.plan.scopes import rolled, staged_scope
@@ -60,7 +61,7 @@ class Terms:
         self._finer: dict[tuple[tuple[int, ...], tuple[BoundDimension, ...]], _Inner] = {}
         self._coarser: dict[tuple[int, ...], _Inner] = {}
         self._done: dict[tuple[str, Scope], exp.Expr] = {}
-        self._scopes: dict[Scope, str] = {self.base: ""}
+        self._scopes: dict[Scope, str] = {self.base: "~0"}
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -75,9 +76,7 @@ class Terms:
 
     def fixed(self) -> tuple[Fixed, ...]:
         """The values of coarser grains."""
-        found = [
-            Fixed(tuple(inner.names), self._assemble(inner.terms), base) for base, inner in self._coarser.items()
-        ]
+        found = [Fixed(tuple(inner.names), self._assemble(inner.terms), base) for base, inner in self._coarser.items()]
         for (base, _), inner in self._finer.items():
             if len(base) < len(self.bound.dimensions):
                 found.append(self._fixed_stage(base, inner))
@@ -94,7 +93,9 @@ class Terms:
     def lift_windows(self) -> None:
         """Formulas that look at other groups by their own SQL are computed before conditions hide any of those."""
         for name, tree in self.formulas.items():
-            if tree.find(exp.Window):
+            leaves = (self.leaves.get(node.name) for node in tree.find_all(exp.Placeholder))
+            raw = [leaf.tree for leaf in leaves if leaf is not None and leaf.raw and leaf.tree is not None]
+            if any(each.find(exp.Window) for each in (tree, *raw)):
                 self.windows[f"{name}!over"] = tree
                 self.formulas[name] = _placeholder(f"{name}!over")
 
@@ -118,7 +119,7 @@ class Terms:
         return self.formulas[name]
 
     def _same_path(self, measure: Measure, path: Path, scope: Scope) -> bool:
-        leaf = self.leaves.get(measure.full_name + self._scopes.get(scope, ""))
+        leaf = self.leaves.get(measure.full_name + self._scopes.get(scope, "~"))
         return leaf is None or leaf.path == path
 
     def _value(self, measure: Measure, path: Path, scope: Scope) -> exp.Expr:
@@ -126,14 +127,17 @@ class Terms:
         if spelled.unsupported:
             raise Unanswerable(f"'{name}' needs {spelled.unsupported}; that cannot be answered.", member=name)
         if measure.stage is not None:
-            return self._staged(measure, spelled, path, scope)
+            return self._staged(measure, measure.stage, spelled, path, scope)
         if measure.window is not None:
             if measure.type in FORMULAS:
                 raise Unanswerable(f"'{name}' is a formula; let its parts roll instead.", member=name)
             scope = rolled(self.bound, scope, measure.window)
+        if measure.snapshot is not None:
+            scope = replace(scope, snapshot=measure.snapshot)
         formula = measure.type in FORMULAS
         if formula and spelled.tree is not None and (spelled.measures or measure.case is not None):
-            return self._formula(measure, path, spelled.tree, scope)
+            tree = _of_one_type(spelled.tree) if measure.case is not None and measure.type == "number" else spelled.tree
+            return self._formula(measure, path, tree, scope)
         return self._leaf(Leaf(name, measure, path, spelled.tree, spelled.condition, formula, scope))
 
     def _leaf(self, leaf: Leaf) -> exp.Expr:
@@ -156,8 +160,8 @@ class Terms:
         """The tree with each measure in it replaced by its own expression, each dimension by its place."""
         root = exp.Paren(this=tree.copy())
         for node in list(root.find_all(exp.Placeholder)):
-            if node.name in self.leaves or node.name.startswith("@"):
-                continue
+            if "~" in node.name:
+                continue  # a leaf already
             inner = self.catalog.primitive(node.name)
             if isinstance(inner, Dimension):
                 node.replace(self._dimension(inner))
@@ -180,22 +184,22 @@ class Terms:
         if place is None:
             raise Unanswerable(
                 f"A measure needs '{dimension.full_name}', which is not among the dimensions at its grain.",
-                hint=f"Add it to the dimensions asked, or to add_group_by of the measure.",
+                hint="Add it to the dimensions asked, or to add_group_by of the measure.",
                 member=dimension.full_name,
             )
         return _placeholder(f"@{place}")
 
     # --- stages ---------------------------------------------------------------------------------------------------
 
-    def _staged(self, measure: Measure, spelled: Expanded, path: Path, scope: Scope) -> exp.Expr:
-        stage = measure.stage
-        assert stage is not None
+    def _staged(self, measure: Measure, stage: Stage, spelled: Expanded, path: Path, scope: Scope) -> exp.Expr:
         inner = staged_scope(self.bound, scope, stage)
         kept = kept_places(self.bound.dimensions, stage)
         more = more_dimensions(self.bound, stage, path)
         all_kept = len(kept) == len(self.bound.dimensions)
         if measure.type == "rank":
-            return self._rank(measure, path, inner, kept, more)
+            if more:
+                raise Unanswerable(f"'{measure.full_name}' is a rank with add_group_by.", member=measure.full_name)
+            return self._rank(measure, stage, path, inner, kept)
         if more or measure.type == "number_agg":
             return self._by_finer(measure, spelled, path, inner, kept, more)
         if not all_kept and (stage.keep is not None or measure.type in FORMULAS):
@@ -211,25 +215,17 @@ class Terms:
             raw = measure.type in FORMULAS
             return self._leaf(Leaf(measure.full_name, measure, path, spelled.tree, spelled.condition, raw, scope))
         tree = spelled.tree if spelled.tree is not None else exp.Literal.number(1)
+        if measure.case is not None and measure.type == "number":
+            tree = _of_one_type(tree)
         value = self._replaced(tree, path, scope, measure.full_name)
         if spelled.condition is None:
             return value
         condition = self._replaced(spelled.condition, path, scope, measure.full_name)
         return exp.Case(ifs=[exp.If(this=condition, true=value)])
 
-    def _rank(
-        self,
-        measure: Measure,
-        path: Path,
-        scope: Scope,
-        kept: tuple[int, ...],
-        more: tuple[BoundDimension, ...],
-    ) -> exp.Expr:
-        stage = measure.stage
-        assert stage is not None
-        if more or not stage.order:
-            problem = "add_group_by" if more else "no order_by"
-            raise Unanswerable(f"'{measure.full_name}' is a rank with {problem}.", member=measure.full_name)
+    def _rank(self, measure: Measure, stage: Stage, path: Path, scope: Scope, kept: tuple[int, ...]) -> exp.Expr:
+        if not stage.order:
+            raise Unanswerable(f"'{measure.full_name}' is a rank without order_by.", member=measure.full_name)
         orders = []
         for index, (_, desc) in enumerate(stage.order):
             tree = self.catalog.expanded[f"{measure.full_name}#order{index}"].tree
@@ -254,9 +250,8 @@ class Terms:
         if _additive(measure, spelled):
             here = self._inner_value(measure, spelled, path, scope)
             leaf = self.leaves.get(here.name) if isinstance(here, exp.Placeholder) else None
-            if leaf is not None and leaf.measure.type in ADDITIVE and not leaf.raw and not leaf.scope.window:
-                if self._alone(leaf):
-                    return self._over(ADDITIVE[leaf.measure.type], here, kept)
+            if leaf is not None and _adds_up(leaf) and self._alone(leaf):
+                return self._over(ADDITIVE[leaf.measure.type], here, kept)
         self._present(spelled, path, scope)
         inner = self._coarser.get(kept)
         if inner is None:
@@ -352,11 +347,26 @@ def _additive(measure: Measure, spelled: Expanded) -> bool:
     return measure.type not in FORMULAS and spelled.condition is None and isinstance(spelled.tree, exp.Placeholder)
 
 
+def _adds_up(leaf: Leaf) -> bool:
+    plain = not leaf.raw and leaf.scope.window is None and leaf.scope.snapshot is None
+    return plain and leaf.measure.type in ADDITIVE
+
+
 def _of_one(kind: str, value: exp.Expr) -> exp.Expr:
     """The aggregate of a single value."""
     if kind not in _COUNTS:
         return value
     return exp.Anonymous(this="toUInt64", expressions=[exp.Not(this=exp.Is(this=value, expression=exp.Null()))])
+
+
+def _of_one_type(case: exp.Expr) -> exp.Expr:
+    """The branches of a case over measures as floats: signed and unsigned numbers have no type in common."""
+    case = case.copy()
+    for branch in case.args.get("ifs") or ():
+        branch.set("true", exp.Anonymous(this="toFloat64", expressions=[branch.args["true"]]))
+    if case.args.get("default") is not None:
+        case.set("default", exp.Anonymous(this="toFloat64", expressions=[case.args["default"]]))
+    return case
 
 
 def _placeholder(name: str) -> exp.Placeholder:

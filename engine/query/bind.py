@@ -71,7 +71,7 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
     where, having, mixed = _sorted_out(filters)
     ranges = {index: _date_range(binder, each) for index, each in enumerate(query.time_dimensions) if each.date_range}
-    where += ranges.values()
+    where += dict.fromkeys(ranges.values())
     where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
     bound = BoundQuery(
         catalog=catalog,
@@ -141,8 +141,8 @@ def bucketed(column: str, path: Path, dimension: Dimension, granularity: str) ->
             f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
         )
         raise UnknownMember(f"'{dimension.full_name}' has no granularity '{granularity}'.", hint=hint)
-    if custom is not None and custom.interval is None:
-        raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.")
+    if custom is not None and custom.interval is None and custom.sql is None:
+        raise Unanswerable(f"The granularity '{granularity}' has no interval.")
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import Unanswerable
-from engine.plan.nodes import AnyPart, Leaf, Part, Series, StagePart
+from engine.plan.nodes import AnyPart, Leaf, Part, Series, StagePart, Tree
+from engine.query.bound import BoundFilter
 from engine.sql.aggregates import COUNTED, function_of
 from engine.sql.clauses import Body, column, filled, from_, grouped, named, where
-from engine.sql.rolling import Rolling
+from engine.sql.rolling import Rolling, along_time, around_range
+from engine.sql.series import ends, shifted_pruning
 from engine.sql.time import call
 
 if TYPE_CHECKING:
@@ -36,34 +38,42 @@ class Parts:
         """One part."""
         if isinstance(part, StagePart):
             return self._stage(part)
-        if isinstance(part, Series):
-            return self._rolling(part.part).series()
-        self.renderer.current = part
-        time = self.plan.query.time
-        if part.scope.window is not None and time is not None:
-            rolling = self._rolling(part)
-            if rolling.grained:
-                return self._rolled(part, rolling)
-            return self._plain(part, rolling.single())
-        return self._plain(part, [])
-
-    def _rolling(self, part: Part) -> Rolling:
-        return Rolling(self.renderer, part)
+        rows = part.part if isinstance(part, Series) else part
+        self.renderer.current = rows
+        window, time = rows.scope.window, self.plan.query.time
+        if window is None or time is None:
+            return self._plain(rows, [])
+        if not along_time(self.renderer):
+            return self._plain(rows, around_range(self.renderer, window, time))
+        rolling = Rolling(self.renderer, rows, window, time)
+        return rolling.series() if isinstance(part, Series) else self._rolled(rows, rolling)
 
     def _plain(self, part: Part, conditions: Sequence[exp.Expr]) -> Body:
         source = self.source(part, conditions)
         natives = [self.renderer.native(each) for each in self.plan.dimensions]
         aggregates = self.renderer.aggregates
-        if not part.fact_key:
+        if part.scope.snapshot is not None or (part.fact_key and part.fact_tree is None):
+            return self._once(part, source, natives, lambda leaf, value: call(function_of(leaf, part), value))
+        if part.fact_tree is None:
             return Body(natives, {leaf.name: aggregates.of(leaf, part) for leaf in part.leaves}, source)
-        if part.fact_tree is not None:
-            return self._rejoined(part, source, natives)
-        return self._once(part, source, natives, lambda leaf, value: call(function_of(leaf, part), value))
+        return self._rejoined(part, part.fact_tree, source, natives)
 
     def source(self, part: Part, conditions: Sequence[exp.Expr]) -> exp.Select:
         """FROM … WHERE of a part over tables."""
         source = self.renderer.sources.joined(part.tree)
-        return where(source, [*(self.renderer.where.tree(each) for each in part.where), *conditions])
+        kept = [self.renderer.where.tree(each) for each in part.where]
+        return where(source, [*kept, *conditions, *self._pruning(part)])
+
+    def _pruning(self, part: Part) -> list[exp.Expr]:
+        """Wider conditions on the bare column of a moved time."""
+        shifts = dict(part.scope.shifts)
+        found: list[exp.Expr] = []
+        for each in part.where:
+            shift = shifts.get(each.member.full_name) if isinstance(each, BoundFilter) else None
+            if isinstance(each, BoundFilter) and shift and shift.interval and each.operator == "inDateRange":
+                bare = self.renderer.member(each.member.full_name)
+                found += shifted_pruning(ends(each), bare, shift.interval, self.renderer.zone, self.renderer.parameters)
+        return found
 
     def _keys(self, part: Part, inner: exp.Select, natives: Sequence[exp.Expr]) -> list[exp.Expr]:
         """Make `inner` list the distinct dimensions with the keys of the fact."""
@@ -82,20 +92,46 @@ class Parts:
         natives: Sequence[exp.Expr],
         aggregate: Callable[[Leaf, exp.Expr], exp.Expr],
     ) -> Body:
-        """Each row of the fact once a group: DISTINCT dimensions, key and values, aggregated outside."""
-        self._keys(part, inner, natives)
+        """Values first, aggregated outside. With `fact_key`, each row of the fact once a group: DISTINCT dimensions,
+        key and values."""
+        if part.fact_key:
+            self._keys(part, inner, natives)
+        else:
+            inner.set("expressions", [named(native, f"d{index}") for index, native in enumerate(natives)])
         for index, leaf in enumerate(part.leaves):
-            inner.append("expressions", named(self.renderer.aggregates.value(leaf, part), f"v{index}"))
+            value = self._at_edge(part, leaf, self.renderer.aggregates.value(leaf, part))
+            inner.append("expressions", named(value, f"v{index}"))
         groups: list[exp.Expr] = [column(f"d{index}", "keys") for index in range(len(natives))]
         values = {leaf.name: aggregate(leaf, column(f"v{index}", "keys")) for index, leaf in enumerate(part.leaves)}
         return Body(groups, values, from_(inner, "keys"))
 
-    def _rejoined(self, part: Part, inner: exp.Select, natives: Sequence[exp.Expr]) -> Body:
+    def _at_edge(self, part: Part, leaf: Leaf, value: exp.Expr) -> exp.Expr:
+        """The value of a semi-additive measure, NULL before the last (after the first) moment that has one."""
+        snapshot = part.scope.snapshot
+        if snapshot is None:
+            return value
+        if leaf.raw:
+            raise Unanswerable(
+                "An aggregate written in SQL cannot be semi-additive; give its measure a type such as sum."
+            )
+        moment = self.renderer.member(snapshot.dimension)
+        counted = exp.Case(
+            ifs=[exp.If(this=exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null())), true=moment)]
+        )
+        buckets = [
+            self.renderer.native(each)
+            for each in self.plan.dimensions
+            if each.dimension.full_name == snapshot.dimension
+        ]
+        entities = [self.renderer.member(name) for name in snapshot.groups]
+        edge = exp.Window(this=call(snapshot.choice, counted), partition_by=[*buckets, *entities])
+        return exp.Case(ifs=[exp.If(this=exp.EQ(this=moment.copy(), expression=edge), true=value)])
+
+    def _rejoined(self, part: Part, tree: Tree, inner: exp.Select, natives: Sequence[exp.Expr]) -> Body:
         """Aggregates that cannot be cut from their columns: the fact joined to its keys again."""
-        assert part.fact_tree is not None
         primary = self._keys(part, inner, natives)
         groups: list[exp.Expr] = [column(f"d{index}", "keys") for index in range(len(natives))]
-        source = self.renderer.sources.joined_to_keys(inner, part.fact_tree, [key.copy() for key in primary])
+        source = self.renderer.sources.joined_to_keys(inner, tree, [key.copy() for key in primary])
         return Body(groups, {leaf.name: self.renderer.aggregates.of(leaf, part) for leaf in part.leaves}, source)
 
     def _rolled(self, part: Part, rolling: Rolling) -> Body:

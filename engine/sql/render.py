@@ -113,9 +113,7 @@ class Renderer:
             named(self._shown(each, native.copy()), self.aliases[each.column])
             for each, native in zip(self.plan.dimensions, rows.natives, strict=True)
         ]
-        outputs += [
-            named(self._output(each, rows), self.aliases[each.column]) for each in self.plan.query.measures
-        ]
+        outputs += [named(self._output(each, rows), self.aliases[each.column]) for each in self.plan.query.measures]
         select = self._closed(outputs, rows, self._having(rows))
         orders = [exp.Ordered(this=exp.column(self.aliases[each.column]), desc=each.desc) for each in self.plan.order]
         if orders:
@@ -169,6 +167,8 @@ class Renderer:
             return self.member(dimension.full_name)
         if each.granularity is None:
             return self.moment(dimension)
+        if each.custom is not None and each.custom.sql is not None:
+            return wall(self.member(f"{dimension.full_name}.{each.granularity}"), self.zone)
         if self._interval(dimension) is not None:
             return wall_bucket(self.moment(dimension), each.granularity, each.custom)
         return bucket(self.member(dimension.full_name), self.zone, each.granularity, each.custom)[0]
@@ -203,7 +203,7 @@ class Renderer:
         if isinstance(node.segment, Measure):
             name = node.segment.full_name
             spelled = self.catalog.expanded.get(f"{name}#rows") or self.catalog.expanded[name]
-            return spelled.condition.copy() if spelled.condition is not None else exp.Boolean(this=True)
+            return self.sources.timed(spelled.condition.copy()) if spelled.condition is not None else exp.true()
         return self.member(node.segment.full_name)
 
     def _having(self, rows: Body) -> exp.Expr | None:

@@ -15,15 +15,17 @@ from typing import Any, Literal
 
 from sqlglot import exp
 
-from core.errors import Unanswerable
+from core.errors import InvalidQuery, Unanswerable
 from engine.model.intervals import shift
 from engine.model.stages import RollingWindow
 from engine.model.terms import Granularity, Interval
 from engine.query.bound import BoundDimension, BoundFilter
-from engine.query.request import Slot, Value
+from engine.query.request import Slot
 from engine.sql.parameters import Parameters
 from engine.sql.time import bucket_number, call, clamped, custom_start, number, parse_local, sent, text, utc
 
+Ends = tuple[Slot | str, Slot | str]
+"""A range: its first and its last local moment."""
 MAX_BUCKETS = 50_000
 """More points than that no series may have."""
 _EPOCH = datetime.fromisoformat("1970-01-01")
@@ -87,8 +89,8 @@ def grain_of(granularity: str, custom: Granularity | None) -> Grain:
 class Span:
     """A range whose number of buckets is bounded, checked when its literals are known."""
 
-    first: Value
-    last: Value
+    first: Slot | str
+    last: Slot | str
     grain: Grain
 
     def check(self, values: Sequence[Any]) -> None:
@@ -116,8 +118,7 @@ def reach(window: RollingWindow, grain: Grain, moment: exp.Expr, to_date: Grain 
     here = grain.number(moment)
     if window.kind == "running":
         return Reach(here, None)
-    if window.kind == "to_date":
-        assert to_date is not None
+    if to_date is not None:
         following = custom_start(_plus_one(to_date.number(moment)), to_date.interval, to_date.origin)
         return Reach(here, grain.number(moved(following, Interval(0, -1), clamp=True)))
     return _around_start(window, grain, moment) if window.offset == "start" else _around_end(window, grain, moment)
@@ -190,17 +191,24 @@ def _minus_one(value: exp.Expr) -> exp.Expr:
 # --- the ends of the series, from the question's range -------------------------------------------------------------
 
 
+def ends(range_: BoundFilter) -> Ends:
+    """The first and the last local moment of a range."""
+    first, last = range_.values[0], range_.values[-1]
+    if first is None or last is None:
+        raise InvalidQuery(f"The range of '{range_.member.full_name}' has no end.")
+    return first, last
+
+
 def wall_parameter(value: Slot | str, parameters: Parameters) -> exp.Expr:
     """A local date or time of the question as wall time."""
     return parameters.add(value, "DateTime64(3, 'UTC')", _wall)
 
 
 def pruning(
-    range_: BoundFilter, column: exp.Expr, window: RollingWindow, grain: Grain, zone: str, parameters: Parameters
+    range_: Ends, column: exp.Expr, window: RollingWindow, grain: Grain, zone: str, parameters: Parameters
 ) -> list[exp.Expr]:
     """Conditions on the bare column, wider than the windows need, so that keys and partitions prune."""
-    first, last = range_.values[0], range_.values[-1]
-    assert first is not None and last is not None
+    first, last = range_
     back, on = _widths(window, grain)
     found: list[exp.Expr] = []
     if back is not None:
@@ -210,6 +218,19 @@ def pruning(
         late = parameters.add(last, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, on))
         found.append(exp.LT(this=column.copy(), expression=_zoned(late, zone)))
     return found
+
+
+def shifted_pruning(range_: Ends, column: exp.Expr, by: Interval, zone: str, parameters: Parameters) -> list[exp.Expr]:
+    """The same for a range of moved time."""
+    first, last = range_
+    days = by.months * 30 * _DAY + by.milliseconds
+    slack = abs(by.months) * _DAY + _SLACK
+    early = parameters.add(first, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, -days - slack))
+    late = parameters.add(last, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, -days + slack))
+    return [
+        exp.GTE(this=column.copy(), expression=_zoned(early, zone)),
+        exp.LT(this=column.copy(), expression=_zoned(late, zone)),
+    ]
 
 
 def _widths(window: RollingWindow, grain: Grain) -> tuple[int | None, int | None]:
@@ -228,13 +249,11 @@ def _longest(interval: Interval | Literal["unbounded"] | None) -> int:
 
 
 def single_window(
-    window: RollingWindow, range_: BoundFilter, moment: exp.Expr, to_date: Grain | None, parameters: Parameters
+    window: RollingWindow, range_: Ends, moment: exp.Expr, to_date: Grain | None, parameters: Parameters
 ) -> list[exp.Expr]:
     """The condition on rows where the question has a range but no buckets: one window around the whole range."""
-    first, last = range_.values[0], range_.values[-1]
-    assert first is not None and last is not None
-    if window.kind == "to_date":
-        assert to_date is not None
+    first, last = range_
+    if to_date is not None:
         start = to_date.number(wall_parameter(first, parameters))
         from_ = custom_start(start, to_date.interval, to_date.origin)
         return [_at_least(moment, from_), _before(moment, _ended(last, Interval(), parameters))]
@@ -288,5 +307,3 @@ def _zoned(parameter: exp.Expr, zone: str) -> exp.Expr:
 def finest(dimensions: list[BoundDimension]) -> BoundDimension:
     """The time dimension with the shortest buckets."""
     return min(dimensions, key=lambda each: grain_of(each.granularity or "day", each.custom).length)
-
-

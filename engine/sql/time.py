@@ -175,6 +175,16 @@ def moment_after(value: Slot | str, zone: str, parameters: Parameters) -> exp.Ex
     return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _ender(zone)), zone)
 
 
+def first_text(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
+    """The first moment of what a local date or time names, as a text in UTC for SQL of the model's own."""
+    return parameters.add(value, "String", _starter(zone))
+
+
+def last_text(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
+    """Its last millisecond, as a text in UTC."""
+    return parameters.add(value, "String", _closer(zone))
+
+
 def _moment(parameter: exp.Expr, zone: str) -> exp.Expr:
     return parameter if zone == "UTC" else call("toTimeZone", parameter, text(zone))
 
@@ -187,6 +197,11 @@ def _starter(zone: str) -> Callable[[str], str]:
 @lru_cache(1024)
 def _ender(zone: str) -> Callable[[str], str]:
     return partial(_end, zone)
+
+
+@lru_cache(1024)
+def _closer(zone: str) -> Callable[[str], str]:
+    return lambda value: sent(datetime.fromisoformat(_end(zone, value)) - _TICK)
 
 
 def _start(zone: str, value: str) -> str:

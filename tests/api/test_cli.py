@@ -139,6 +139,7 @@ def test_a_broken_model_stops_the_start_and_every_mistake_is_named(tmp_path: Pat
         told = shell.run(*words, code=1)
         assert "x.yml:3: sql_tabel" in told and "Did you mean 'sql_table'?" in told
         assert "x.yml:5: type: 'cuont'" in told and "Did you mean 'count'?" in told
+        assert words[0] != "models" or "3 mistakes in 1 file" in told
         assert "Traceback" not in told
 
 

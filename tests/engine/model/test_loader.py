@@ -74,7 +74,8 @@ def test_mistakes_are_told_with_their_line_and_the_nearest_right_word(case: dict
     found = [(error.details.get("line"), str(error)) for error in caught.value.errors]
     for line, part in case["errors"].items():
         assert any(at == line and part in text for at, text in found), found
-    assert len(found) == len(case["errors"]), found
+    assert {line for line, _ in found} == set(case["errors"]), found
+    assert len(set(found)) == len(found)
     assert all(error.details["file"] == "m.yml" for error in caught.value.errors)
 
 
@@ -115,7 +116,6 @@ def test_a_view_shows_members_under_its_own_names(catalog: Catalog) -> None:
     assert town.alias_member == "customers.city" and town.path == ("orders", "customers")
     assert town.shown.title == "Sales Town" and sales.folders[0].members == ("customers_town",)
     assert sales.default_filters[0].unless == ("sales.customers_town",)
-
 
 
 def test_jinja_is_rendered_and_reports_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
