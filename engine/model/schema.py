@@ -91,15 +91,15 @@ class Reader:
     """Typed access to one mapping of a model file; a wrong value is noted and replaced by a harmless one."""
 
     def __init__(self, entry: Entry, kind: str, file: str, mistakes: Mistakes) -> None:
-        self.entry = snake_keys(entry)
+        known = KEYS[kind]
+        self.entry = entry if entry.keys() <= known else snake_keys(entry)
         self.kind = kind
         self.file = entry.file or file
         self.mistakes = mistakes
-        for key in self.entry:
-            if key not in KEYS[kind]:
-                close = nearest(key, sorted(KEYS[kind]))
-                hint = f"Did you mean '{close[0]}'?" if close else None
-                self.wrong(f"a {kind} has no such key.", key, hint=hint)
+        for key in [each for each in self.entry if each not in known]:
+            close = nearest(key, sorted(known))
+            hint = f"Did you mean '{close[0]}'?" if close else None
+            self.wrong(f"a {kind} has no such key.", key, hint=hint)
 
     def source(self, key: str | None = None) -> Source:
         """The place of a key, or of the whole mapping."""
@@ -111,7 +111,11 @@ class Reader:
 
     def has(self, *keys: str) -> bool:
         """Whether any of the keys is given."""
-        return any(self.entry.get(key) is not None for key in keys)
+        entry = self.entry
+        for key in keys:  # noqa: SIM110 - a generator would cost more than the question
+            if entry.get(key) is not None:
+                return True
+        return False
 
     def text(self, key: str, default: str | None = None) -> str | None:
         """A text (a number or a boolean counts as its text)."""
@@ -241,7 +245,8 @@ class Reader:
 
     def rest(self, *keys: str) -> dict[str, Any]:
         """Keys that are kept as they are."""
-        return {key: plain(self.entry[key]) for key in keys if self.has(key)}
+        given = self.entry
+        return {key: plain(given[key]) for key in keys if given.get(key) is not None}
 
 
 _SMALL_WORDS = "and or nor a an the so but to of at by from into on onto off out in over with for"
