@@ -1,0 +1,71 @@
+"""The words that the translation makes: names of helpers, SQL of date parts and quantiles, the calendars."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+Entry = dict[str, Any]
+CALENDAR = "metric_time"
+"""The cube of days that every fact is joined to by its own time."""
+CLOCK = "metric_time_hour"
+"""The same for hours."""
+SPANS = {CALENDAR: ("2000-01-01", "2040-12-31"), CLOCK: ("2019-12-28 00:00:00", "2020-01-03 23:59:59")}
+"""The first and the last moment of the time spines."""
+DATE_PARTS = {
+    "year": "toYear",
+    "quarter": "toQuarter",
+    "month": "toMonth",
+    "day": "toDayOfMonth",
+    "dow": "toDayOfWeek",
+    "doy": "toDayOfYear",
+}
+_SUB_DAILY = ("hour", "minute", "second", "millisecond", "microsecond", "nanosecond")
+
+
+class Untranslatable(Exception):
+    """MetricFlow can ask this and Cube's words cannot."""
+
+
+def calendars() -> list[Entry]:
+    """The calendar cubes; their own count makes every day a row."""
+    day = {"name": "ds", "sql": "ds", "type": "time", "primary_key": True, "public": True}
+    hour = {"name": "ts", "sql": "ts", "type": "time", "primary_key": True, "public": True}
+    alien = {"name": "alien_day", "sql": "alien_day", "type": "time"}
+    points = [{"name": "points", "type": "count"}]
+    return [
+        {"name": CALENDAR, "sql_table": "mf_time_spine", "dimensions": [day, alien], "measures": points},
+        {"name": CLOCK, "sql_table": "mf_time_spine_hour", "dimensions": [hour], "measures": points},
+    ]
+
+
+def calendar_of(granularity: str | None) -> str:
+    """The calendar as fine as a granularity, as its time dimension."""
+    return f"{CLOCK}.ts" if granularity in _SUB_DAILY else f"{CALENDAR}.ds"
+
+
+def quantile(measure: Entry) -> str:
+    """The SQL of a percentile."""
+    function = "quantileExactLow" if measure.get("use_discrete_percentile") else "quantileExactInclusive"
+    function = "quantileTDigest" if measure.get("use_approximate_percentile") else function
+    return f"{function}({measure['percentile']})({measure['sql']})"
+
+
+def at_the_edge(measure: Entry, time: str) -> str:
+    """A sum over the rows at the first or last moment of a group."""
+    place = 1 if measure["non_additive"]["window_choice"] == "min" else -1
+    moments = f"sumMap([toUnixTimestamp64Micro(assumeNotNull({time}))], [ifNull({measure['sql']}, 0)])"
+    return f"arrayElement(tupleElement({moments}, 2), {place})"
+
+
+def replaced(sql: str, names: dict[str, str]) -> str:
+    """A formula with each input named by its measure."""
+    if not names:
+        return sql
+    pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.{{])({pattern})\b(?!\()", lambda found: f"{{{names[found.group(1)]}}}", sql)
+
+
+def slug(text: str) -> str:
+    """A part of a name."""
+    return re.sub(r"\W+", "_", text).strip("_").lower()
