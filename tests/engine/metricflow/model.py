@@ -11,7 +11,6 @@ from typing import Any
 from tests.engine.metricflow.conversions import conversion_cube
 from tests.engine.metricflow.terms import (
     CALENDAR,
-    CLOCK,
     DATE_PARTS,
     Entry,
     Untranslatable,
@@ -44,13 +43,19 @@ class Use:
 
 @dataclass
 class Model:
-    """Cubes by name with the measures made so far; `metrics` are MetricFlow's own, by full name."""
+    """Cubes by name with the measures made so far; `metrics` are MetricFlow's own, by full name.
+
+    `present` are the conditions of which one must hold for MetricFlow to have a row: a metric has none for a group in
+    which its filters, or its window, leave nothing.
+    """
 
     document: Entry
     source: Entry
     cubes: dict[str, Entry] = field(default_factory=dict)
     metrics: dict[str, Entry] = field(default_factory=dict)
     conversions: dict[str, str] = field(default_factory=dict)
+    present: list[Entry] = field(default_factory=list)
+    calendar: str = CALENDAR
     dense: bool = False
 
     def __post_init__(self) -> None:
@@ -64,7 +69,18 @@ class Model:
                 "joins": [_only(each, _JOIN) for each in cube.get("joins", ())],
                 "measures": [],
             }
+        self._valid_at_the_fact()
         self.cubes |= {cube["name"]: cube for cube in calendars()}
+
+    def _valid_at_the_fact(self) -> None:
+        """A validity range beyond a bridge that has no time is checked at the time of the fact before the bridge."""
+        for cube in self.cubes.values():
+            if any(each["type"] == "time" for each in cube["dimensions"]):
+                continue
+            before = [each["name"] for each in self.cubes.values() if cube["name"] in (j["name"] for j in each["joins"])]
+            for join in cube["joins"]:
+                fact = next((each for each in before if self.semantic(each).get("defaults")), None)
+                join["sql"] = join["sql"].replace("{CUBE}.ds ", f"{{{fact}}}.ds ") if fact else join["sql"]
 
     # --- lookups ----------------------------------------------------------------------------------------------------
 
@@ -176,8 +192,12 @@ class Model:
 
     def _input(self, entry: Entry, use: Use) -> str:
         filters = (*use.filters, *([self._condition(entry["filter"])] if entry.get("filter") else []))
+        outer, self.present = self.present, []
         inner = self.use(entry["measure"], Use(filters, entry.get("offset_to_grain") or use.grain))
         window = entry.get("offset_window")
+        if window:
+            self.present = [each | {"member": self._shifted(each["member"], window)} for each in self.present]
+        self.present = [*outer, *self.present]
         return self._shifted(inner, window) if window else inner
 
     def _shifted(self, measure: str, window: str) -> str:
@@ -202,6 +222,7 @@ class Model:
         if metric["type"] == "percentile":
             entry = {"type": "number", "sql": quantile(metric)}
         if metric.get("non_additive"):
+            self._needs_rows(cube, use)
             return self._at_the_edge(cube, metric, use)
         if use.grain:
             entry |= self._as_of_start(metric, use.grain)
@@ -210,12 +231,23 @@ class Model:
         entry["name"] = metric["name"] + use.suffix
         entry["filters"] = [{"sql": each} for each in use.filters]
         home = self._home(cube, name)
-        return self.measure(home, entry if home == cube else _renamed(entry, cube, home))
+        made = self.measure(home, entry if home == cube else _renamed(entry, cube, home))
+        if entry.get("rolling_window"):
+            self.present.append({"member": made, "operator": "set"})
+        else:
+            self._needs_rows(home, use, cube)
+        return made
+
+    def _needs_rows(self, home: str, use: Use, cube: str = "") -> None:
+        """MetricFlow has no row for a group in which the filters of its metrics leave no row."""
+        entry = {"name": f"rows{use.suffix}", "type": "count", "filters": [{"sql": each} for each in use.filters]}
+        made = self.measure(home, _renamed(entry, cube, home) if cube else entry)
+        self.present.append({"member": made, "operator": "gt", "values": ["0"]})
 
     def _home(self, cube: str, name: str) -> str:
         """Where the measure lives: in its cube, or in the face of it that goes by the metric's own time."""
         default = (self.semantic(cube).get("defaults") or {}).get("agg_time_dimension")
-        joined = any(each["name"] in (CALENDAR, CLOCK) for each in self.cubes[cube]["joins"])
+        joined = any(each["name"] == CALENDAR for each in self.cubes[cube]["joins"])
         return self.by_other_time(cube, self.time_of(name)) if joined and self.time_of(name) != default else cube
 
     def _as_of_start(self, metric: Entry, grain: str) -> Entry:
@@ -243,7 +275,7 @@ class Model:
         if metric.get("fill_nulls_with") is not None:
             sql = f"COALESCE({sql}, {metric['fill_nulls_with']})"
         if metric.get("join_to_timespine") and self.dense and not metric.get("rolling_window"):
-            sql = f"CASE WHEN {{{CALENDAR}.points}} > 0 THEN {sql} END"
+            sql = f"CASE WHEN {{{self.calendar}.points}} > 0 THEN {sql} END"
         if sql == f"{{{measure}}}":
             return measure
         return self._formula(f"{name}__filled", use, sql)

@@ -12,7 +12,6 @@ from typing import Any
 from tests.engine.metricflow.model import Model
 from tests.engine.metricflow.terms import CALENDAR, CLOCK, SPANS, Entry, Untranslatable, calendar_of
 
-_SIMPLE = {"sum", "count", "count_distinct", "avg", "min", "max", "percentile"}
 _COMPARED = re.compile(r"^\{\{\s*Metric\('(\w+)',\s*\['(\w+)'\]\)\s*\}\}\s*(>=|<=|>|<|=)\s*([\d.]+)$")
 _OPERATORS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", "=": "equals"}
 
@@ -24,6 +23,7 @@ class Question:
     case: Entry
     model: Model
     query: Entry = field(default_factory=dict)
+    dense: bool = False
 
     def translated(self) -> tuple[Entry, Entry]:
         """The model file and the query; Untranslatable where Cube's words do not say it."""
@@ -40,8 +40,7 @@ class Question:
         }
         for each in times:
             self._time(each)
-        self._own_filters(asked)
-        self._windows(asked)
+        self._present()
         return self._through_paths()
 
     # --- what is asked ----------------------------------------------------------------------------------------------
@@ -107,12 +106,12 @@ class Question:
                     each["dimension"] = f"{CALENDAR}.ds"
             if not any(each["dimension"].startswith(f"{CALENDAR}.") for each in times):
                 return
-        self.model.dense = bool(spined) and not alone
+        self.dense = self.model.dense = bool(spined) and not alone
         own = {time for listed in self.case["metric_time"].values() for time in listed}
         for each in times:
             if each["dimension"] == "metric_time" or each["dimension"] in own:
                 each["dimension"] = calendar_of(each.get("granularity"))
-        calendar = CLOCK if any(each["dimension"].startswith(CLOCK) for each in times) else CALENDAR
+        calendar = self.model.calendar = CLOCK if any(each["dimension"].startswith(CLOCK) for each in times) else CALENDAR
         for cube in self.case["facts"]:
             first = next((time for time in sorted(own) if time.startswith(f"{cube}.")), None)
             default = (self.model.semantic(cube).get("defaults") or {}).get("agg_time_dimension")
@@ -158,28 +157,15 @@ class Question:
                 return {key: [self._filter(each) for each in entry[key]]}
         return entry | {"member": self._renamed(entry["member"])}
 
-    def _own_filters(self, asked: Entry) -> None:
-        """MetricFlow has no row for a group in which a metric's own filters leave nothing."""
-        metrics = [self.model.metrics.get(name, {}) for name in asked.get("measures") or ()]
-        kept = [each for each in metrics if each.get("filters") and each.get("type") in _SIMPLE]
-        if len(metrics) == len(kept) == 1 and not kept[0].get("join_to_timespine") and "rolling_window" not in kept[0]:
-            self.query["filters"].append({"member": self.query["measures"][0], "operator": "measureFilter"})
-
-    def _windows(self, asked: Entry) -> None:
-        """A cumulative metric runs over the whole spine and has no row where its window is empty."""
-        if not any(self._cumulative(name) for name in asked.get("measures") or () if name in self.model.metrics):
-            return
-        for each in self.query["timeDimensions"]:
-            each.setdefault("dateRange", list(SPANS[calendar_of(each.get("granularity")).partition(".")[0]]))
-        if not any(self._on_spine(name) for name in asked["measures"]):
-            found = [{"member": name, "operator": "set"} for name in self.query["measures"]]
+    def _present(self) -> None:
+        """A cumulative metric runs over the whole spine; rows that no metric has are left out."""
+        found = list({each["member"]: each for each in self.model.present}.values())
+        if any(each["operator"] == "set" for each in found):
+            for each in self.query["timeDimensions"]:
+                each.setdefault("dateRange", list(SPANS[calendar_of(each.get("granularity")).partition(".")[0]]))
+        narrow = any(each["operator"] == "set" or "where" in each["member"] for each in found)
+        if narrow and not self.dense and (self.query["dimensions"] or self.query["timeDimensions"]):
             self.query["filters"].append({"or": found} if len(found) > 1 else found[0])
-
-    def _cumulative(self, name: str) -> bool:
-        metric = self.model.metrics[name]
-        uses = metric.get("uses", ())
-        inner = any(each.get("offset_to_grain") or self._cumulative(each["measure"]) for each in uses)
-        return "rolling_window" in metric or inner
 
     # --- join paths -------------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ def at_the_edge(measure: Entry, time: str) -> str:
     """A sum over the rows at the first or last moment of a group."""
     place = 1 if measure["non_additive"]["window_choice"] == "min" else -1
     moments = f"sumMap([toUnixTimestamp64Micro(assumeNotNull({time}))], [ifNull({measure['sql']}, 0)])"
-    return f"arrayElement(tupleElement({moments}, 2), {place})"
+    return f"CASE WHEN COUNT({measure['sql']}) > 0 THEN arrayElement(tupleElement({moments}, 2), {place}) END"
 
 
 def replaced(sql: str, names: dict[str, str]) -> str:
