@@ -35,8 +35,11 @@ class Ossie:
         """Datasets, relationships, fields and metrics of a model or of an addition to it."""
         for dataset in model.get("datasets") or ():
             self._dataset(dataset)
+        bridges = {each["name"] for each in model.get("datasets") or () if each.get("role") == "bridge"}
         for edge in model.get("relationships") or ():
             self.cubes[edge["from"]]["joins"].append(_join(edge))
+            if edge["from"] in bridges:
+                self.cubes[edge["to"]]["joins"].append(_backwards(edge))
         for each in model.get("fields") or ():
             self._field(each["dataset"], each["name"], each["expression"])
         for each in model.get("metrics") or ():
@@ -188,6 +191,13 @@ def _join(edge: Entry) -> Entry:
     pairs = zip(left, right, strict=True)
     on = " AND ".join(f"{{CUBE}}.{one} = {{{edge['to']}}}.{other}" for one, other in pairs)
     return {"name": edge["to"], "relationship": "many_to_one", "sql": on}
+
+
+def _backwards(edge: Entry) -> Entry:
+    """A bridge is crossed from either end."""
+    left, right = ("from_columns", "to_columns")
+    turned = edge | {"from": edge["to"], "to": edge["from"], left: edge[right], right: edge[left]}
+    return _join(turned) | {"relationship": "one_to_many"}
 
 
 def _aliased(text: str, name: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from tests.engine.metricflow.terms import (
     Untranslatable,
     at_the_edge,
     calendars,
+    first_of_period,
     quantile,
     replaced,
     slug,
@@ -56,6 +57,7 @@ class Model:
     conversions: dict[str, str] = field(default_factory=dict)
     present: list[Entry] = field(default_factory=list)
     calendar: str = CALENDAR
+    period: str | None = None
     dense: bool = False
 
     def __post_init__(self) -> None:
@@ -228,15 +230,26 @@ class Model:
             entry |= self._as_of_start(metric, use.grain)
             time = f"{{CUBE.{self.time_of(name)}"
             use = Use((*use.filters, f"{time}.day}} = {time}.{use.grain}}}"), use.grain)
+        aggregated = metric.get("period_agg", "first") if self.period and entry.get("rolling_window") else "last"
+        if aggregated == "first" and not use.grain:
+            entry["rolling_window"] = first_of_period(entry["rolling_window"], self.period or "day")
         entry["name"] = metric["name"] + use.suffix
         entry["filters"] = [{"sql": each} for each in use.filters]
         home = self._home(cube, name)
         made = self.measure(home, entry if home == cube else _renamed(entry, cube, home))
         if entry.get("rolling_window"):
-            self.present.append({"member": made, "operator": "set"})
+            some = {"operator": "set"} if entry["type"] != "count_distinct" else {"operator": "gt", "values": ["0"]}
+            self.present.append({"member": made, "rolled": True} | some)
+            return self._averaged(made, f"{home}.{self.time_of(name)}.day") if aggregated == "average" else made
         else:
             self._needs_rows(home, use, cube)
         return made
+
+    def _averaged(self, measure: str, day: str) -> str:
+        """The average over the days of a period."""
+        cube, _, name = measure.partition(".")
+        entry = {"name": f"{name}__average", "multi_stage": True, "type": "avg", "sql": f"{{{measure}}}"}
+        return self.measure(cube, entry | {"add_group_by": [day]})
 
     def _needs_rows(self, home: str, use: Use, cube: str = "") -> None:
         """MetricFlow has no row for a group in which the filters of its metrics leave no row."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.engine.metricflow.model import Model
-from tests.engine.metricflow.terms import CALENDAR, CLOCK, SPANS, Entry, Untranslatable, calendar_of
+from tests.engine.metricflow.terms import CALENDAR, CLOCK, PERIODS, SPANS, Entry, Untranslatable, calendar_of
 
 _COMPARED = re.compile(r"^\{\{\s*Metric\('(\w+)',\s*\['(\w+)'\]\)\s*\}\}\s*(>=|<=|>|<|=)\s*([\d.]+)$")
 _OPERATORS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", "=": "equals"}
@@ -30,6 +30,7 @@ class Question:
         asked = self.case["cube_query"] or self._from_words()
         times = [dict(each) for each in asked.get("timeDimensions") or ()]
         self._calendars(times)
+        self.model.period = _period([each.get("granularity") for each in times])
         names = [self._measure(name) for name in asked.get("measures") or ()]
         self.query = {
             "measures": names,
@@ -160,10 +161,11 @@ class Question:
     def _present(self) -> None:
         """A cumulative metric runs over the whole spine; rows that no metric has are left out."""
         found = list({each["member"]: each for each in self.model.present}.values())
-        if any(each["operator"] == "set" for each in found):
+        rolled = [each.pop("rolled", False) for each in found]
+        if any(rolled):
             for each in self.query["timeDimensions"]:
                 each.setdefault("dateRange", list(SPANS[calendar_of(each.get("granularity")).partition(".")[0]]))
-        narrow = any(each["operator"] == "set" or "where" in each["member"] for each in found)
+        narrow = any(rolled) or any("where" in each["member"] for each in found)
         if narrow and not self.dense and (self.query["dimensions"] or self.query["timeDimensions"]):
             self.query["filters"].append({"or": found} if len(found) > 1 else found[0])
 
@@ -218,6 +220,13 @@ def _next(start: datetime, granularity: str) -> datetime:
     else:
         end = start + {"hour": timedelta(hours=1), "week": timedelta(days=7)}.get(granularity, timedelta(days=1))
     return end - timedelta(milliseconds=1)
+
+
+def _period(granularities: list[str | None]) -> str | None:
+    """The finest bucket, if it is longer than a day."""
+    known = sorted(PERIODS.index(each) for each in granularities if each in PERIODS)
+    finer = any(each and each not in PERIODS for each in granularities)
+    return PERIODS[known[0]] if known and known[0] and not finer else None
 
 
 def _members(filters: list[Entry]) -> Iterator[str]:

@@ -20,6 +20,7 @@ DATE_PARTS = {
     "dow": "toDayOfWeek",
     "doy": "toDayOfYear",
 }
+PERIODS = ("day", "week", "month", "quarter", "year")
 _SUB_DAILY = ("hour", "minute", "second", "millisecond", "microsecond", "nanosecond")
 
 
@@ -49,6 +50,20 @@ def quantile(measure: Entry) -> str:
     function = "quantileExactLow" if measure.get("use_discrete_percentile") else "quantileExactInclusive"
     function = "quantileTDigest" if measure.get("use_approximate_percentile") else function
     return f"{function}({measure['percentile']})({measure['sql']})"
+
+
+def first_of_period(window: Entry, period: str) -> Entry:
+    """The window of a period's first day."""
+    if window.get("type") == "to_date":
+        if PERIODS.index(window["granularity"]) > PERIODS.index(period) or "week" in (window["granularity"], period):
+            raise Untranslatable("a window to date that begins before the period")
+        return {"trailing": "0 days", "leading": "1 day", "offset": "start"}
+    trailing = window["trailing"]
+    return {
+        "trailing": trailing if trailing == "unbounded" else f"{trailing} -1 days",
+        "leading": "1 day",
+        "offset": "start",
+    }
 
 
 def at_the_edge(measure: Entry, time: str) -> str:
