@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tests.engine.metricflow.terms import Entry, Untranslatable
+from tests.engine.metricflow.terms import Entry, Untranslatable, column_of
 
 if TYPE_CHECKING:
     from tests.engine.metricflow.model import Model
-
-_OWN = re.compile(r"\{(?:CUBE|\w+)\}\.(\w+)")
 
 
 def conversion_cube(model: Model, base: str, metric: Entry, filters: Iterable[str]) -> Entry:
@@ -75,10 +73,7 @@ def _time(model: Model, cube: str, measure: Entry) -> str:
 
 
 def _column(model: Model, cube: str, dimension: str) -> str:
-    found = _OWN.fullmatch(model.sql_of(f"{cube}.{dimension}"))
-    if not found:
-        raise Untranslatable(f"{dimension} is not a column")
-    return found.group(1)
+    return column_of(model.sql_of(f"{cube}.{dimension}"))
 
 
 def _row_condition(model: Model, sql: str) -> str:

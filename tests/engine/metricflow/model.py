@@ -16,6 +16,7 @@ from tests.engine.metricflow.terms import (
     Untranslatable,
     at_the_edge,
     calendars,
+    column_of,
     first_of_period,
     quantile,
     replaced,
@@ -58,6 +59,7 @@ class Model:
     present: list[Entry] = field(default_factory=list)
     calendar: str = CALENDAR
     period: str | None = None
+    buckets: tuple[str, ...] = ()
     dense: bool = False
 
     def __post_init__(self) -> None:
@@ -224,8 +226,7 @@ class Model:
         if metric["type"] == "percentile":
             entry = {"type": "number", "sql": quantile(metric)}
         if metric.get("non_additive"):
-            self._needs_rows(cube, use)
-            return self._at_the_edge(cube, metric, use)
+            use = Use((*use.filters, self._at_the_edge(cube, metric)), use.grain)
         if use.grain:
             entry |= self._as_of_start(metric, use.grain)
             time = f"{{CUBE.{self.time_of(name)}"
@@ -269,18 +270,19 @@ class Model:
             raise Untranslatable("a cumulative metric as of the start of a period")
         return {"rolling_window": {"type": "to_date", "granularity": grain}}
 
-    def _at_the_edge(self, cube: str, metric: Entry, use: Use) -> str:
-        sql = metric["sql"]
-        if use.filters:
-            sql = f"CASE WHEN {' AND '.join(f'({each})' for each in use.filters)} THEN {sql} END"
-        edge = metric["non_additive"]
-        entry = {"type": "number", "sql": at_the_edge(metric | {"sql": sql}, self.sql_of(f"{cube}.{edge['name']}"))}
-        entry["name"] = metric["name"] + use.suffix
-        if not edge.get("window_groupings"):
-            return self.measure(cube, entry)
-        inner = self.measure(cube, entry | {"name": f"{entry['name']}__each"})
-        stage = {"name": entry["name"], "multi_stage": True, "type": "sum", "sql": f"{{{inner}}}"}
-        return self.measure(cube, stage | {"add_group_by": [f"{cube}.{each}" for each in edge["window_groupings"]]})
+    def _at_the_edge(self, cube: str, metric: Entry) -> str:
+        """The condition of a semi-additive metric: a column of the cube's SELECT, made before any other filter."""
+        edge, table = metric["non_additive"], self.cubes[cube]
+        time = column_of(self.sql_of(f"{cube}.{edge['name']}"))
+        partition = [f"dateTrunc('{each}', {time})" for each in self.buckets]
+        partition += [column_of(self.sql_of(f"{cube}.{each}")) for each in edge.get("window_groupings") or ()]
+        name = f"at_edge_of_{metric['name']}"
+        if all(each["name"] != name for each in table["dimensions"]):
+            source = f"({table['sql']})" if "sql" in table else table.pop("sql_table")
+            flag = at_the_edge(edge["window_choice"], time, partition)
+            table["sql"] = f"SELECT *, {flag} AS {name} FROM {source} AS source"
+        self.dimension(cube, {"name": name, "sql": f"{{CUBE}}.{name}", "type": "boolean"})
+        return f"{{{cube}.{name}}}"
 
     def _filled(self, name: str, metric: Entry, use: Use, measure: str) -> str:
         """A metric on the whole calendar, with a number where there is none."""

@@ -30,6 +30,7 @@ class Question:
         asked = self.case["cube_query"] or self._from_words()
         times = [dict(each) for each in asked.get("timeDimensions") or ()]
         self._calendars(times)
+        self.model.buckets = tuple(each["granularity"] for each in times if each.get("granularity") in PERIODS)
         self.model.period = _period([each.get("granularity") for each in times])
         names = [self._measure(name) for name in asked.get("measures") or ()]
         self.query = {

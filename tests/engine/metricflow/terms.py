@@ -21,6 +21,7 @@ DATE_PARTS = {
     "doy": "toDayOfYear",
 }
 PERIODS = ("day", "week", "month", "quarter", "year")
+_OWN = re.compile(r"\{\w+\}\.(\w+)")
 _SUB_DAILY = ("hour", "minute", "second", "millisecond", "microsecond", "nanosecond")
 
 
@@ -66,11 +67,17 @@ def first_of_period(window: Entry, period: str) -> Entry:
     }
 
 
-def at_the_edge(measure: Entry, time: str) -> str:
-    """A sum over the rows at the first or last moment of a group."""
-    place = 1 if measure["non_additive"]["window_choice"] == "min" else -1
-    moments = f"sumMap([toUnixTimestamp64Micro(assumeNotNull({time}))], [ifNull({measure['sql']}, 0)])"
-    return f"CASE WHEN COUNT({measure['sql']}) > 0 THEN arrayElement(tupleElement({moments}, 2), {place}) END"
+def at_the_edge(choice: str, time: str, partition: list[str]) -> str:
+    """Whether a row stands at the first (min) or last (max) moment of its partition."""
+    return f"{time} = {choice}({time}) OVER (PARTITION BY {', '.join(partition) or '1'})"
+
+
+def column_of(sql: str) -> str:
+    """The column behind a dimension that is nothing else."""
+    found = _OWN.fullmatch(sql)
+    if not found:
+        raise Untranslatable(f"{sql} is not a column")
+    return found.group(1)
 
 
 def replaced(sql: str, names: dict[str, str]) -> str:
