@@ -41,7 +41,8 @@ class _Binder:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
         found = self.catalog.member(name)
         owner = self.catalog.owner(name.partition(".")[0])
-        if not found.shown.public and not (isinstance(found, Dimension) and found.primary_key):
+        behind = found.member if isinstance(found, ViewMember) else found
+        if not found.shown.public and not (isinstance(behind, Dimension) and behind.primary_key):
             raise UnknownMember(f"You requested hidden member: '{name}'. Please make it visible using `public: true`.")
         policies = self.access.check_member(owner, name.partition(".")[2])
         if policies is not None:
@@ -66,7 +67,9 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     _check_zone(query.timezone)
     dimensions = _dimensions(binder, query)
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
-    filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
+    filters = [
+        _filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query)) if not _says_nothing(node)
+    ]
     where, having, mixed = _sorted_out(filters)
     where += [_date_range(binder, each) for each in query.time_dimensions if each.date_range is not None]
     where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
@@ -167,7 +170,9 @@ def _date_range(binder: _Binder, each: TimeDimension) -> BoundFilter:
 
 def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if isinstance(node, FilterGroup):
-        return BoundGroup(node.operator, tuple(_filter(binder, each) for each in node.filters))
+        return BoundGroup(
+            node.operator, tuple(_filter(binder, each) for each in node.filters if not _says_nothing(each))
+        )
     path, member = binder.find(node.member)
     if node.operator not in OPERATORS:
         close = nearest(node.operator, sorted(OPERATORS))
@@ -183,6 +188,13 @@ def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if not node.values and node.operator not in ("set", "notSet"):
         raise InvalidQuery(f"Values required for filter: {node.member} {node.operator}", member=node.member)
     return BoundFilter(path, member, node.operator, node.values)
+
+
+def _says_nothing(node: FilterTree) -> bool:
+    """A group without conditions is none: `or: [a, {and: []}]` is `a`, as in Cube. An `or` of nothing stays false."""
+    if not isinstance(node, FilterGroup):
+        return False
+    return (node.operator == "and" or bool(node.filters)) and all(_says_nothing(each) for each in node.filters)
 
 
 def _default_filters(catalog: Catalog, query: Query) -> list[Filter]:

@@ -134,9 +134,7 @@ class Ossie:
         entry = {"name": name, "type": kind}
         return self._add(cube, entry if isinstance(value, exp.Star) else entry | {"sql": _referenced(value, cube)})
 
-    def _staged(
-        self, outer: exp.Expr, inner: exp.Expr, name: str, dimensions: list[str], owner: str | None
-    ) -> str:
+    def _staged(self, outer: exp.Expr, inner: exp.Expr, name: str, dimensions: list[str], owner: str | None) -> str:
         """`AVG(AVG(x))`: once for each row of the metric's dataset, or of the dataset that is grouped by."""
         grain = owner or dimensions[0].partition(".")[0]
         keys = [f"{grain}.{each['name']}" for each in self.cubes[grain]["dimensions"] if each.get("primary_key")]

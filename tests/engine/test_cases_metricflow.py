@@ -15,12 +15,14 @@ from core.warehouse import Warehouse
 from engine import SecurityContext, compile_query
 from engine.model import load_texts
 from tests.engine.asking import command, comparable, query_of, run, same_rows, script
-from tests.engine.expected import parameters
+from tests.engine.expected import parameters, right_rows
 from tests.engine.metricflow.model import Model
 from tests.engine.metricflow.question import Question
 from tests.shared import SHARED, shared
 
 _FOLDER = (SHARED or Path("absent")) / "cases" / "metricflow"
+
+
 def _cases() -> list[dict[str, Any]]:
     path = _FOLDER / "cases.json"
     cases = json.loads(path.read_text()) if path.exists() else []
@@ -74,7 +76,8 @@ def test_metricflow_cases(case: dict[str, Any], tables: Warehouse) -> None:
     rows = [list(row.values()) for row in run(tables, statement)]
     expected = _expected(case)
     assert expected is not None
-    wanted = [[_value(value) for value in row] for row in expected["rows"]]
+    recorded = [[_value(value) for value in row] for row in expected["rows"]]
+    wanted = right_rows("metricflow", case, recorded)
     assert same_rows(*_aligned(rows, wanted), ordered=False), f"\n got {rows[:20]}\nwant {wanted[:20]}\n{statement.sql}"
 
 

@@ -81,7 +81,9 @@ class Model:
         for cube in self.cubes.values():
             if any(each["type"] == "time" for each in cube["dimensions"]):
                 continue
-            before = [each["name"] for each in self.cubes.values() if cube["name"] in (j["name"] for j in each["joins"])]
+            before = [
+                each["name"] for each in self.cubes.values() if cube["name"] in (j["name"] for j in each["joins"])
+            ]
             for join in cube["joins"]:
                 fact = next((each for each in before if self.semantic(each).get("defaults")), None)
                 join["sql"] = join["sql"].replace("{CUBE}.ds ", f"{{{fact}}}.ds ") if fact else join["sql"]
@@ -242,8 +244,7 @@ class Model:
             some = {"operator": "set"} if entry["type"] != "count_distinct" else {"operator": "gt", "values": ["0"]}
             self.present.append({"member": made, "rolled": True} | some)
             return self._averaged(made, f"{home}.{self.time_of(name)}.day") if aggregated == "average" else made
-        else:
-            self._needs_rows(home, use, cube)
+        self._needs_rows(home, use, cube)
         return made
 
     def _averaged(self, measure: str, day: str) -> str:

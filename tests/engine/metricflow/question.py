@@ -113,7 +113,9 @@ class Question:
         for each in times:
             if each["dimension"] == "metric_time" or each["dimension"] in own:
                 each["dimension"] = calendar_of(each.get("granularity"))
-        calendar = self.model.calendar = CLOCK if any(each["dimension"].startswith(CLOCK) for each in times) else CALENDAR
+        calendar = self.model.calendar = (
+            CLOCK if any(each["dimension"].startswith(CLOCK) for each in times) else CALENDAR
+        )
         for cube in self.case["facts"]:
             first = next((time for time in sorted(own) if time.startswith(f"{cube}.")), None)
             default = (self.model.semantic(cube).get("defaults") or {}).get("agg_time_dimension")
