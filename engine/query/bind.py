@@ -48,7 +48,8 @@ class _Binder:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
         found = self.catalog.member(name)
         owner = self.catalog.owner(name.partition(".")[0])
-        hidden = not found.shown.public and not (isinstance(found, Dimension) and found.primary_key)
+        behind = found.member if isinstance(found, ViewMember) else found
+        hidden = not found.shown.public and not (isinstance(behind, Dimension) and behind.primary_key)
         if hidden or not owner.shown.public:
             problem = f"You requested hidden member: '{name}'. Please make it visible using `public: true`."
             raise UnknownMember(problem, code="hidden_member", member=name)
@@ -75,7 +76,9 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     _check_zone(query.timezone)
     dimensions = _dimensions(binder, query)
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
-    filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
+    filters = [
+        _filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query)) if not _says_nothing(node)
+    ]
     where, having, mixed = _sorted_out(filters)
     ranges = {index: _date_range(binder, each) for index, each in enumerate(query.time_dimensions) if each.date_range}
     where += dict.fromkeys(ranges.values())
@@ -192,7 +195,9 @@ def _time(binder: _Binder, query: Query, ranges: Mapping[int, BoundFilter]) -> B
 
 def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if isinstance(node, FilterGroup):
-        return BoundGroup(node.operator, tuple(_filter(binder, each) for each in node.filters))
+        return BoundGroup(
+            node.operator, tuple(_filter(binder, each) for each in node.filters if not _says_nothing(each))
+        )
     path, member = binder.find(node.member)
     if node.operator not in OPERATORS:
         close = nearest(node.operator, sorted(OPERATORS))
@@ -211,6 +216,13 @@ def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if not node.values and node.operator not in ("set", "notSet"):
         raise InvalidQuery(f"Values required for filter: {node.member} {node.operator}", member=node.member)
     return BoundFilter(path, member, node.operator, node.values)
+
+
+def _says_nothing(node: FilterTree) -> bool:
+    """A group without conditions is none: `or: [a, {and: []}]` is `a`, as in Cube. An `or` of nothing stays false."""
+    if not isinstance(node, FilterGroup):
+        return False
+    return (node.operator == "and" or bool(node.filters)) and all(_says_nothing(each) for each in node.filters)
 
 
 def _default_filters(catalog: Catalog, query: Query) -> list[Filter]:
