@@ -52,7 +52,7 @@ class Sql:
     def run(self, client: Client) -> list[tuple[Any, ...]]:
         """Its rows."""
         result = client.query(self.text, parameters=dict(self.parameters), settings={**_BARE, **self.settings})
-        return list(result.result_rows)
+        return [tuple(row) for row in result.result_rows]
 
 
 class Workload:
@@ -155,7 +155,9 @@ def _measure(client: Client, workload: Workload, cases: Sequence[Mapping[str, An
 
 def _teacher(client: Client) -> SecurityContext:
     """A teacher of two classrooms in the middle of the district."""
-    classrooms = [row[0] for row in client.query("SELECT id FROM classrooms FINAL ORDER BY id LIMIT 400, 2").result_rows]
+    classrooms = [
+        row[0] for row in client.query("SELECT id FROM classrooms FINAL ORDER BY id LIMIT 400, 2").result_rows
+    ]
     students = client.query(
         "SELECT DISTINCT user_id FROM enrolments FINAL WHERE classroom_id IN {ids:Array(Int64)} ORDER BY user_id",
         parameters={"ids": classrooms},

@@ -12,6 +12,7 @@ from engine.plan.builder import used_tables
 from engine.plan.nodes import Leaf, Part, Plan
 from engine.query.bound import BoundDimension, BoundFilter, BoundSegment, name_of
 from engine.sql.aggregates import Aggregates
+from engine.sql.early import aggregated_early
 from engine.sql.filters import Predicates
 from engine.sql.parameters import Parameters, Recipe, placeholder
 from engine.sql.sources import Sources, column, named
@@ -153,6 +154,9 @@ class Renderer:
         source = self.sources.joined(part.tree)
         self._filter(source, part)
         natives = [self.native(each) for each in self.plan.dimensions]
+        early = aggregated_early(self, part, source, natives)
+        if early is not None:
+            return early
         if part.fact_key:
             return self._once(part, source, natives)
         return natives, {leaf.name: self.aggregates.of(leaf, part) for leaf in part.leaves}, source
