@@ -11,6 +11,7 @@ from engine.model.terms import Source
 
 _MERGED = ("measures", "dimensions", "segments", "hierarchies", "pre_aggregations", "cubes", "folders")
 _ADDED = ("joins", "access_policy", "default_filters")
+_DEEPEST = 30
 _OWN = ("name", "title", "sql_alias", "extends")
 
 
@@ -27,6 +28,9 @@ def _merged(entry: Entry, by_name: dict[str, Entry], mistakes: Mistakes, above: 
     name = str(entry.get("name"))
     source = Source(entry.file, entry.line_of("extends"))
     parent = by_name.get(str(parent_name).strip("{}"))
+    if len(above) >= _DEEPEST:
+        mistakes.add(source, f"cubes extend each other more than {_DEEPEST} deep.", key="extends")
+        return entry
     if parent is None or parent is entry or name in above:
         close = nearest(str(parent_name), [each for each in by_name if each != name])
         hint = f"Did you mean '{close[0]}'?" if close and parent is None else None
