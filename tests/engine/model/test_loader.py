@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_a_reference_to_nothing_breaks_only_what_uses_it() -> None:
         compile_query(loaded, Query(dimensions=("orders.createdAt",)), SecurityContext())
 
 
+def test_a_row_has_no_aggregate() -> None:
+    own = "- {name: c, sql_table: t, measures: [{name: n, type: count}]"
+    dimension = "dimensions: [{name: d, sql: '{n} + 1', type: number}]"
+    catalog = load_texts({"m.yml": f"cubes:\n  {own}, {dimension}, segments: [{{name: s, sql: '{{n}} > 1'}}]}}"})
+    for query in (Query(dimensions=("c.d",)), Query(measures=("c.n",), segments=("c.s",))):
+        with pytest.raises(Unanswerable, match="sub_query: true"):
+            compile_query(catalog, query, SecurityContext(frozenset(), {}))
+
+
 def test_an_unknown_member_comes_with_the_nearest_ones(catalog: Catalog) -> None:
     with pytest.raises(UnknownMember) as caught:
         compile_query(catalog, Query(measures=("orders.cont",)), SecurityContext())
@@ -129,6 +139,12 @@ def test_jinja_is_rendered_and_reports_are_left_alone(tmp_path: Path, monkeypatc
     (tmp_path / "cubes" / "x.yml").write_text(text)
     loaded = load_catalog(tmp_path)
     assert list(loaded.cubes) == ["a", "b"] and loaded.cubes["a"].table == "live_orders"
+
+
+def test_a_load_leaves_the_garbage_collector_on() -> None:
+    with pytest.raises(ModelErrors):
+        load_texts({"m.yml": "cubes: [{name: 1a}]"})
+    assert gc.isenabled()
 
 
 def test_every_key_is_told_of_in_the_documentation() -> None:
