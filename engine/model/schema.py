@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.errors import ModelError, nearest
-from engine.model.document import Entry, Items, numbered, plain, snake, snake_keys
+from engine.model.document import Entry, Items, doubled, numbered, plain, snake, snake_keys
 from engine.model.references import parse_sql
 from engine.model.terms import Shown, Source, Sql
 
@@ -82,6 +82,8 @@ class Reader:
         self.kind = kind
         self.file = entry.file or file
         self.mistakes = mistakes
+        for key in doubled(entry):
+            self.mistakes.add(Source(self.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
         for key in self.entry:
             if key not in KEYS[kind]:
                 close = nearest(key, sorted(KEYS[kind]))
