@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.errors import nearest
-from engine.model.document import Entry, Items
+from engine.model.document import Entry, Items, doubled, snake, snake_keys
 from engine.model.schema import Mistakes
 from engine.model.terms import Source
 
@@ -17,8 +17,12 @@ _OWN = ("name", "title", "sql_alias", "extends")
 
 def inherit(entries: list[Entry], mistakes: Mistakes) -> list[Entry]:
     """The entries with what they extend merged in, in the same order."""
-    by_name = {str(entry.get("name")): entry for entry in entries}
-    return [_merged(entry, by_name, mistakes, ()) for entry in entries]
+    for entry in entries:
+        for key in doubled(entry):
+            mistakes.add(Source(entry.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
+    spelled = [snake_keys(entry) for entry in entries]
+    by_name = {str(entry.get("name")): entry for entry in spelled}
+    return [_merged(entry, by_name, mistakes, ()) for entry in spelled]
 
 
 def _merged(entry: Entry, by_name: dict[str, Entry], mistakes: Mistakes, above: tuple[str, ...]) -> Entry:

@@ -158,7 +158,7 @@ def test_a_model_with_every_key_loads_as_it_is_written() -> None:
     assert set(loaded.views) == {"sales", "small", "parts", "parts_customers"}
     assert loaded.view_groups["shop"].views == ("sales", "parts", "small")
     sales = loaded.views["sales"]
-    assert sales.hierarchies["where"].levels == ("sales.buyer_home", "sales.id")
+    assert sales.hierarchies["where"].levels == ("sales.buyer_home", "sales.amount")
     assert sales.hierarchies["own"].levels == ("sales.town", "sales.at")
     assert (
         [each.name for each in sales.folders]
