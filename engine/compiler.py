@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from engine.explain import explain
 from engine.model.catalog import Catalog
 from engine.plan.builder import build
+from engine.plan.rollups import Match, match_rollups
 from engine.query.access import SecurityContext
 from engine.query.bind import bind
 from engine.query.lift import Lifted, Shape, lift
@@ -38,6 +39,14 @@ def explain_query(catalog: Catalog, query: Query, context: SecurityContext) -> s
     return explain(_rendered(catalog, lift(query, context).shape).plan)
 
 
+def match_query(catalog: Catalog, query: Query, context: SecurityContext) -> tuple[Match, ...]:
+    """Which rollups of the model could serve `query`, and why the others cannot."""
+    if not any(cube.rollups for cube in catalog.cubes.values()):
+        return ()
+    lifted = lift(query, context)
+    return match_rollups(bind(catalog, lifted.shape), lifted.values)
+
+
 def _rendered(catalog: Catalog, shape: Shape) -> Rendered:
     with _lock:
         kept = _shapes.setdefault(catalog, OrderedDict())
@@ -54,6 +63,8 @@ def _rendered(catalog: Catalog, shape: Shape) -> Rendered:
 
 
 def _filled(rendered: Rendered, lifted: Lifted, query: Query) -> Statement:
+    for check in rendered.checks:
+        check.check(lifted.values)
     parameters: dict[str, Any] = {recipe.name: recipe.fill(lifted.values) for recipe in rendered.recipes}
     if query.limit is not None:
         parameters["limit"] = query.limit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from api.queries.definitions import may_see_definitions, member_definition, owner_definition
 from engine.model.catalog import (
     Catalog,
     Cube,
@@ -34,7 +35,8 @@ _PRECISE = {"number": ",.{}f", "percent": ".{}%", "currency": "$,.{}f"}
 
 
 def meta_body(catalog: Catalog, context: SecurityContext, *, extended: bool = False, only_views: bool = False) -> Json:
-    """The cubes and views with at least one visible member."""
+    """The cubes and views with at least one visible member; `extended` for who may see how they are made."""
+    extended = extended and may_see_definitions(context)
     components = _components(catalog)
     owners: list[Cube | View] = [*([] if only_views else catalog.cubes.values()), *catalog.views.values()]
     told = (_owner(owner, catalog, context, components, extended) for owner in owners if owner.shown.public)
@@ -56,6 +58,10 @@ def _owner(
     def shown(members: Mapping[str, Any]) -> list[Any]:
         return [each for each in members.values() if each.shown.public and (allowed is None or each.name in allowed)]
 
+    def more(each: Measure | Dimension | Segment | ViewMember) -> Json:
+        return member_definition(each) if extended else {}
+
+    whole = allowed is None or {each.name for each in _all_public(owner)} <= allowed
     is_view = isinstance(owner, View)
     told: Json = {
         "name": owner.name,
@@ -73,9 +79,9 @@ def _owner(
     return (
         told
         | {
-            "measures": [_measure(catalog, each) for each in shown(owner.measures)],
-            "dimensions": [_dimension(catalog, each) for each in shown(owner.dimensions)],
-            "segments": [_segment(each) for each in shown(owner.segments)],
+            "measures": [_measure(catalog, each) | more(each) for each in shown(owner.measures)],
+            "dimensions": [_dimension(catalog, each) | more(each) for each in shown(owner.dimensions)],
+            "segments": [_segment(each) | more(each) for each in shown(owner.segments)],
             "hierarchies": [
                 _hierarchy(each, owner.name)
                 for each in owner.hierarchies.values()
@@ -84,8 +90,13 @@ def _owner(
             "folders": [_flat(each) for each in _folders(owner)],
             "nestedFolders": [_nested(each) for each in _folders(owner)],
         }
-        | (_extended(owner) if extended else {})
+        | (owner_definition(owner) if extended and whole else {})
     )
+
+
+def _all_public(owner: Cube | View) -> Iterable[Any]:
+    groups: tuple[Mapping[str, Any], ...] = (owner.measures, owner.dimensions, owner.segments)
+    return (each for group in groups for each in group.values() if each.shown.public)
 
 
 def _measure(catalog: Catalog, each: Measure | ViewMember) -> Json:
@@ -175,21 +186,6 @@ def _members(folder: Folder) -> list[str]:
 def _nested(folder: Folder) -> Json:
     members = [each if isinstance(each, str) else _nested(each) for each in folder.members]
     return {"name": folder.name, "members": members}
-
-
-def _extended(owner: Cube | View) -> Json:
-    told: Json = {"fileName": owner.source.file}
-    if isinstance(owner, Cube):
-        told |= {
-            "sql": owner.sql.text if owner.sql else None,
-            "sqlTable": owner.table,
-            "refreshKey": owner.extra.get("refresh_key"),
-        }
-        told["joins"] = [
-            {"name": join.name, "relationship": join.relationship, "sql": join.sql.text}
-            for join in owner.joins.values()
-        ]
-    return {key: value for key, value in told.items() if value is not None}
 
 
 def _components(catalog: Catalog) -> dict[str, int]:

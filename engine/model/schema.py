@@ -27,18 +27,31 @@ KEYS: dict[str, frozenset[str]] = {
         "propagate_filters_to_sub_query granularities suggest_filter_values enable_suggestions values_as_segments "
         "field_type order key links values multi_stage add_group_by filter time_shift",
         "measure": f"{_SHOWN} {_UI} sql type filters drill_members drill_filters rolling_window cumulative multi_stage "
-        "group_by reduce_by add_group_by grain filter time_shift order_by case",
+        "group_by reduce_by add_group_by grain filter time_shift order_by case non_additive",
         "segment": f"{_SHOWN} sql aliases",
         "join": "name relationship sql",
         "hierarchy": "name title public levels",
         "granularity": "name title interval origin offset sql",
         "case": "when else switch",
         "when": "sql label value",
+        "label": "sql",
+        "rolling_window": "type trailing leading offset granularity",
+        "non_additive": "name window_choice window_groupings",
+        "grain": "exclude keep_only include",
+        "stage_filter": "mode exclude keep_only include",
+        "time_shift": "time_dimension interval type name sql",
+        "order_by": "sql dir",
         "policy": "group groups role conditions member_level member_masking row_level",
         "members": "includes excludes",
         "rows": "filters allow_all",
         "condition": "member operator values and or",
         "default_filter": "member operator values unless",
+        "pre_aggregation": "name type measures dimensions segments time_dimension granularity time_dimensions rollups "
+        "refresh_key partition_granularity build_range_start build_range_end indexes sql_alias scheduled_refresh "
+        "unique_key_columns union_with_source_data allow_non_strict_date_range_match external read_only stream_offset "
+        "output_column_types use_original_sql_pre_aggregations refresh_range_start refresh_range_end "
+        "measure_references dimension_references segment_references time_dimension_reference rollup_references",
+        "rollup_time": "dimension granularity",
         "included_cube": "join_path includes excludes prefix split alias",
         "included_member": "name alias title description format meta",
         "folder": "name includes join_path title",
@@ -78,17 +91,18 @@ class Reader:
     """Typed access to one mapping of a model file; a wrong value is noted and replaced by a harmless one."""
 
     def __init__(self, entry: Entry, kind: str, file: str, mistakes: Mistakes) -> None:
-        self.entry = snake_keys(entry)
+        known = KEYS[kind]
+        self.entry = entry if entry.keys() <= known else snake_keys(entry)
         self.kind = kind
         self.file = entry.file or file
         self.mistakes = mistakes
-        for key in doubled(entry):
-            self.mistakes.add(Source(self.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
-        for key in self.entry:
-            if key not in KEYS[kind]:
-                close = nearest(key, sorted(KEYS[kind]))
-                hint = f"Did you mean '{close[0]}'?" if close else None
-                self.wrong(f"a {kind} has no such key.", key, hint=hint)
+        if self.entry is not entry:
+            for key in doubled(entry):
+                self.mistakes.add(Source(self.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
+        for key in [each for each in self.entry if each not in known]:
+            close = nearest(key, sorted(known))
+            hint = f"Did you mean '{close[0]}'?" if close else None
+            self.wrong(f"a {kind} has no such key.", key, hint=hint)
 
     def source(self, key: str | None = None) -> Source:
         """The place of a key, or of the whole mapping."""
@@ -100,7 +114,11 @@ class Reader:
 
     def has(self, *keys: str) -> bool:
         """Whether any of the keys is given."""
-        return any(self.entry.get(key) is not None for key in keys)
+        entry = self.entry
+        for key in keys:  # noqa: SIM110 - a generator would cost more than the question
+            if entry.get(key) is not None:
+                return True
+        return False
 
     def text(self, key: str, default: str | None = None) -> str | None:
         """A text (a number or a boolean counts as its text)."""
@@ -230,7 +248,8 @@ class Reader:
 
     def rest(self, *keys: str) -> dict[str, Any]:
         """Keys that are kept as they are."""
-        return {key: plain(self.entry[key]) for key in keys if self.has(key)}
+        given = self.entry
+        return {key: plain(given[key]) for key in keys if given.get(key) is not None}
 
 
 _SMALL_WORDS = "and or nor a an the so but to of at by from into on onto off out in over with for"

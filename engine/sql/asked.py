@@ -41,14 +41,19 @@ class _Place:
 
 
 def filtered(renderer: Renderer, arguments: Sequence[exp.Expr]) -> exp.Expr:
-    """The query's conditions on the members named, on other expressions; `1 = 1` where there are none."""
+    """The query's conditions on the members named, on other expressions; `1 = 1` where there are none.
+
+    A window or a time shift reads rows beyond the range asked for: the conditions are those of the part at work.
+    """
     places: dict[str, _Place] = {}
     for each in arguments:
         name, tree, count = each.expressions
         places[renderer.catalog.primitive(name.name).full_name] = _Place(tree, int(count.name))
-    query = renderer.plan.query
-    weaker = _Weaker(renderer, places)
-    found = [part for each in (*query.where, *query.mixed, *query.having) if (part := weaker.tree(each)) is not None]
+    query, part = renderer.plan.query, renderer.current
+    moved = dict(part.scope.shifts) if part is not None else {}
+    weaker = _Weaker(renderer, {name: place for name, place in places.items() if name not in moved})
+    where = part.where if part is not None else query.where
+    found = [weak for each in (*where, *query.mixed, *query.having) if (weak := weaker.tree(each)) is not None]
     return _joined(exp.And, found) if found else exp.EQ(this=number(1), expression=number(1))
 
 

@@ -12,8 +12,9 @@ from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED, iden
 from engine.plan.nodes import Edge, SubQuery, Tree
 from engine.query.bound import BoundFilter, BoundSegment, name_of
 from engine.sql.asked import context, filtered
+from engine.sql.clauses import aliased, all_of, column, from_, named
 from engine.sql.filters import Predicates
-from engine.sql.time import bucket, wall
+from engine.sql.time import bucket, call, text, wall
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
@@ -29,21 +30,52 @@ class Sources:
     def joined(self, tree: Tree) -> exp.Select:
         """`FROM root LEFT JOIN …`, sub-queries right after their cube."""
         select = exp.Select()
-        select.set("from_", exp.From(this=self.scan(tree.root)))
-        select.set("joins", [*self._sub_queries(tree, tree.root), *self._edges(tree)])
+        root, *more = self._calendar(tree.root)
+        select.set("from_", exp.From(this=root))
+        joins = [exp.Join(this=scan, kind="INNER", on=self._shown(tree.root)) for scan in more]
+        select.set("joins", [*joins, *self._sub_queries(tree, tree.root), *self._edges(tree)])
         return select
 
-    def of_keys(self, keys: exp.Select) -> exp.Select:
-        """`FROM (keys) AS keys`."""
-        select = exp.Select()
-        select.set("from_", exp.From(this=_aliased(keys, "keys")))
-        return select
+    def _calendar(self, cube: str) -> list[exp.Expr]:
+        """The cube; a calendar by which the part shifts stands twice: where the rows lie, and where they are shown."""
+        if cube not in self._moved():
+            return [self.scan(cube)]
+        lying, shown = self.scan(cube), self.scan(cube)
+        (lying.this if isinstance(lying, exp.Final) else lying).set("alias", exp.TableAlias(this=self._lying(cube)))
+        return [lying, shown]
+
+    def _lying(self, cube: str) -> exp.Identifier:
+        return identifier(f"{self.catalog.cubes[cube].alias}__lying")
+
+    def _moved(self) -> dict[str, str]:
+        """The calendars by which the part at work shifts: the SQL of the shift, and the dimension that it moves."""
+        current = self.renderer.current
+        shifts = current.scope.shifts if current is not None else ()
+        return {
+            name.partition(".")[0]: f"{name}#shift{shift.calendar}"
+            for name, shift in shifts
+            if shift.calendar is not None
+        }
+
+    def _shown(self, cube: str) -> exp.Expr:
+        """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
+        name = self._moved()[cube]
+        lies = self._at_lying(self.catalog.tree(name.partition("#")[0]))
+        return exp.EQ(this=self.timed(self.catalog.tree(name)), expression=lies)
+
+    def _at_lying(self, tree: exp.Expr) -> exp.Expr:
+        """Columns of moved calendars read where the rows lie."""
+        moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in self._moved()}
+        for each in list(tree.find_all(exp.Column)) if moved else ():
+            if each.table in moved:
+                each.set("table", moved[each.table].copy())
+        return tree
 
     def joined_to_keys(self, keys: exp.Select, tree: Tree, primary: Sequence[exp.Expr]) -> exp.Select:
         """`FROM (keys) AS keys LEFT JOIN fact ON …` and the fact's own joins."""
-        select = self.of_keys(keys)
+        select = from_(keys, "keys")
         matches = [exp.EQ(this=column(f"k{index}", "keys"), expression=key) for index, key in enumerate(primary)]
-        first = exp.Join(this=self.scan(tree.root), side="LEFT", on=_and(matches))
+        first = exp.Join(this=self.scan(tree.root), side="LEFT", on=all_of(matches))
         select.set("joins", [first, *self._sub_queries(tree, tree.root), *self._edges(tree)])
         return select
 
@@ -59,7 +91,7 @@ class Sources:
         select = exp.Select(expressions=[exp.Star()])
         select.set("from_", exp.From(this=self._table(cube, alias)))
         select.set("where", exp.Where(this=predicate))
-        return _aliased(select, alias)
+        return aliased(select, alias)
 
     def _own_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
         return self.timed(self.catalog.tree(name_of(node)))
@@ -80,33 +112,45 @@ class Sources:
             raise Unanswerable(f"The cube '{cube}' needs {problem}; that cannot be answered yet.")
         inner = self.scan(cube)
         if isinstance(inner, exp.Final):
-            inner = _aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
+            inner = aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
         inner.set("alias", nested.args.get("alias") or exp.TableAlias(this=identifier(cube)))
         if nested.args.get("joins"):
             inner.set("joins", nested.args["joins"])
         nested.replace(inner)
 
     def _edges(self, tree: Tree) -> list[exp.Join]:
-        return [join for edge in tree.edges for join in (self._join(edge), *self._sub_queries(tree, edge.child))]
+        return [join for edge in tree.edges for join in (*self._join(edge), *self._sub_queries(tree, edge.child))]
 
-    def _join(self, edge: Edge) -> exp.Join:
-        condition = self.catalog.tree(f"{edge.parent}>{edge.child}")
-        source, on = self.scan(edge.child), self.timed(condition)
-        return (
-            exp.Join(this=source, kind="INNER", on=on) if edge.restrict else exp.Join(this=source, side="LEFT", on=on)
-        )
+    def _join(self, edge: Edge) -> list[exp.Join]:
+        source, *more = self._calendar(edge.child)
+        on = self._at_lying(self.timed(self.catalog.tree(f"{edge.parent}>{edge.child}")))
+        kept = {"kind": "INNER"} if edge.restrict else {"side": "LEFT"}
+        shown = [exp.Join(this=scan, kind="INNER", on=self._shown(edge.child)) for scan in more]
+        return [exp.Join(this=source, on=on, **kept), *shown]
 
     def _sub_queries(self, tree: Tree, cube: str) -> list[exp.Join]:
         return [self._sub_query(sub) for sub in tree.sub_queries if sub.cube == cube]
 
     def _sub_query(self, sub: SubQuery) -> exp.Join:
-        renderer = type(self.renderer)(sub.plan, self.renderer.parameters, self.renderer.guards)
         alias = sub_query_alias(sub.dimension)
+        if sub.plan is None:
+            return self._switch(sub, alias)
+        outer = self.renderer
+        inner = type(outer)(sub.plan, outer.parameters, outer.guards, outer.checks)
+        relation = inner.relation(["value"])
+        for index, output in enumerate(relation.expressions):
+            output.set("alias", exp.to_identifier(f"k{index}" if index < len(sub.keys) else "value"))
+        match = exp.EQ if sub.exact else exp.NullSafeEQ
         matches: list[exp.Expr] = []
         for index, key in enumerate(sub.keys):
-            own = self.catalog.tree(f"{sub.cube}.{key}")
-            matches.append(exp.EQ(this=column(f"k{index}", alias), expression=own))
-        return exp.Join(this=_aliased(renderer.keyed_values("value"), alias), side="LEFT", on=_and(matches))
+            matches.append(match(this=column(f"k{index}", alias), expression=outer.member(key)))
+        return exp.Join(this=aliased(relation, alias), side="LEFT", on=all_of(matches))
+
+    def _switch(self, sub: SubQuery, alias: str) -> exp.Join:
+        """Each row once for each value of a switch."""
+        values = exp.Array(expressions=[text(value) for value in sub.values])
+        select = exp.Select(expressions=[named(call("arrayJoin", values), "value")])
+        return exp.Join(this=aliased(select, alias), kind="CROSS")
 
     def timed(self, tree: exp.Expr) -> exp.Expr:
         """The member's SQL with what depends on the question filled in: its zone, its filters, its asker, tables."""
@@ -151,24 +195,3 @@ def _to_fill(node: exp.Expr) -> bool:
 
 
 _FILLED = {LOCAL: Sources.local, TRUNCATED: Sources.truncated, FILTERED: Sources.filtered, CONTEXT: Sources.context}
-
-
-def column(name: str, table: str) -> exp.Column:
-    """`table.name`."""
-    return exp.Column(this=identifier(name), table=identifier(table))
-
-
-def named(value: exp.Expr, alias: str) -> exp.Alias:
-    """`value AS alias`."""
-    return exp.Alias(this=value, alias=exp.to_identifier(alias))
-
-
-def _aliased(select: exp.Expr, alias: str) -> exp.Subquery:
-    return exp.Subquery(this=select, alias=exp.TableAlias(this=identifier(alias)))
-
-
-def _and(conditions: Sequence[exp.Expr]) -> exp.Expr:
-    result = conditions[0]
-    for each in conditions[1:]:
-        result = exp.And(this=result, expression=each)
-    return result
