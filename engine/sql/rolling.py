@@ -25,6 +25,7 @@ from engine.sql.series import (
     reach,
     single_window,
     wall_parameter,
+    widths,
 )
 from engine.sql.time import call, number, text, wall_bucket
 
@@ -84,7 +85,8 @@ class Rolling:
         if self.time.range is None:
             return found
         if name not in dict(self.part.scope.shifts):
-            found += pruning(ends(self.time.range), bare, self.window, self.grain, zone, parameters)
+            far = widths(self.window, self.grain, self.to_date)
+            found += pruning(ends(self.time.range), bare, far, zone, parameters)
         if self.window.kind == "running":
             start = wall_parameter(ends(self.time.range)[0], parameters)
             found.append(exp.GTE(this=self.moment, expression=start))
@@ -171,7 +173,7 @@ class Rolling:
         self.renderer.current = self.part
         rows = where(
             self.renderer.sources.joined(self.part.tree),
-            [*(self.renderer.where.tree(each) for each in self.part.where), *self.conditions()],
+            [*self.renderer.conditions(self.part), *self.conditions()],
         )
         here = self.grain.number(self.moment)
         rows.set("expressions", [named(call("min", here), "lo"), named(call("max", here.copy()), "hi")])
