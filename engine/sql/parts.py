@@ -65,8 +65,7 @@ class Parts:
     def source(self, part: Part, conditions: Sequence[exp.Expr]) -> exp.Select:
         """FROM … WHERE of a part over tables."""
         source = self.renderer.sources.joined(part.tree)
-        kept = [self.renderer.where.tree(each) for each in part.where]
-        return where(source, [*kept, *conditions, *self._pruning(part)])
+        return where(source, [*self.renderer.conditions(part), *conditions, *self._pruning(part)])
 
     def _pruning(self, part: Part) -> list[exp.Expr]:
         """Wider conditions on the bare column of a moved time."""

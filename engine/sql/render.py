@@ -78,6 +78,7 @@ class Renderer:
         self.parts = Parts(self)
         self.layers = Layers(self)
         self.where = Predicates(parameters, self.zone, self._row_value, self._shifted)
+        self.rights = Predicates(parameters, self.zone, self._row_value)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
         )
@@ -142,6 +143,14 @@ class Renderer:
         if condition is not None:
             select.set("having", exp.Having(this=condition))
         return select
+
+    def conditions(self, part: Part) -> list[exp.Expr]:
+        """The conditions on the rows of a part; what a row may be read by is its own time, wherever it is moved to."""
+        required = {id(each) for each in self.plan.query.required}
+        return [
+            self.sources.at_lying(self.rights.tree(each)) if id(each) in required else self.where.tree(each)
+            for each in part.where
+        ]
 
     # --- values ---------------------------------------------------------------------------------------------------
 
