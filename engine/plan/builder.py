@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog, Dimension, Measure
@@ -33,31 +34,63 @@ SAFE = ("count_distinct", "count_distinct_approx", "min", "max")
 def build(bound: BoundQuery) -> Plan:
     """The plan; NoJoinPath or Unanswerable where no right answer can be computed."""
     _refuse_unsupported(bound)
-    terms = _terms(bound)
-    for each in bound.measures:
-        terms.add(each.measure, each.path)
-    for tree in (*bound.having, *bound.mixed):
-        for leaf in _measure_filters(tree):
-            terms.add(leaf.member, leaf.path)  # type: ignore[arg-type]
+    conditions = [leaf for tree in (*bound.having, *bound.mixed) for leaf in _measure_filters(tree)]
+    asked: list[tuple[Measure, Path]] = [(each.measure, each.path) for each in bound.measures]
+    asked += [(each.member, each.path) for each in conditions if isinstance(each.member, Measure)]
+    several = len(_facts(bound.catalog, [measure for measure, _ in asked])) > 1
+    terms = _terms(bound, several=several)
+    for measure, path in asked:
+        terms.add(measure, path)
     _check_mixed(bound)
-    return _assembled(terms)
+    plan = _assembled(terms, several=several)
+    _check_concerned(plan)
+    return plan
 
 
-def _terms(bound: BoundQuery) -> Terms:
-    return Terms(bound, _assembled, _Parts(bound).alone)
+def _terms(bound: BoundQuery, *, several: bool) -> Terms:
+    return Terms(bound, partial(_assembled, several=several), _Parts(bound).alone)
 
 
-def _assembled(terms: Terms) -> Plan:
-    """The plan of one grain from the terms that its measures need."""
+def _facts(catalog: Catalog, measures: Iterable[Measure]) -> set[str]:
+    """The cubes whose rows the measures aggregate, through all stages and formulas."""
+    found: set[str] = set()
+    for measure in measures:
+        names = catalog.expanded[measure.full_name].measures
+        inner = [each for each in map(catalog.primitive, names) if isinstance(each, Measure)]
+        found |= _facts(catalog, inner) if inner else {measure.cube}
+    return found
+
+
+def _check_concerned(plan: Plan) -> None:
+    """A condition that concerns no fact of the question at all is a mistake."""
+    parts = list(_all_parts(plan))
+    for tree in plan.query.where:
+        if parts and all(tree in part.ignored for part in parts):
+            raise NoJoinPath("A filter can be joined to none of the measures asked for.")
+
+
+def _all_parts(plan: Plan) -> Iterator[Part]:
+    for part in plan.parts:
+        if isinstance(part, StagePart):
+            yield from _all_parts(part.plan)
+        elif isinstance(part, Part):
+            yield part
+    for fixed in plan.fixed:
+        yield from _all_parts(fixed.plan)
+
+
+def _assembled(terms: Terms, *, several: bool) -> Plan:
+    """The plan of one grain from the terms that its measures need; `several`: the question has other facts, too."""
     bound = terms.bound
     stages, fixed = terms.stages(), terms.fixed()
     if bound.having or bound.mixed:
         terms.lift_windows()
-    if bound.ungrouped and (stages or fixed or terms.windows):
+    scoped = any(leaf.scope != terms.base for leaf in terms.leaves.values())
+    if bound.ungrouped and (stages or fixed or terms.windows or scoped):
         raise Unanswerable("An ungrouped query cannot have measures of several stages.")
     parts: tuple[AnyPart, ...] = stages
     if terms.leaves or not stages:
-        parts = (*_Parts(bound).of(list(terms.leaves.values())), *stages)
+        parts = (*_Parts(bound).of(list(terms.leaves.values()), several=several), *stages)
     return Plan(
         query=bound,
         dimensions=bound.dimensions,
@@ -89,19 +122,16 @@ class _Parts:
         tree = join_tree(self.catalog, paths, leaf.cube)
         return tree is not None and not tree.multiplies(leaf.cube)
 
-    def of(self, leaves: list[Leaf]) -> tuple[Part | Series, ...]:
+    def of(self, leaves: list[Leaf], *, several: bool) -> tuple[Part | Series, ...]:
         """The parts of one grain."""
         if self.bound.ungrouped or not leaves:
             return (self._single(leaves),)
         groups = _by_scope_and_fact(leaves)
-        alone = len({fact for _, fact in groups}) == 1
+        alone = not several and len({fact for _, fact in groups}) == 1
         parts: list[Part] = []
         for (_, fact), own in groups.items():
             where, idle = self._applicable(own, alone=alone)
             parts.extend(replace(part, ignored=idle) for part in self._fact(fact, own, where))
-        for tree in self.bound.where:
-            if all(tree in part.ignored for part in parts):
-                raise NoJoinPath("A filter can be joined to none of the measures asked for.")
         merged = _merged(parts)
         return (*merged, *self._series(merged))
 
@@ -270,11 +300,13 @@ class _Parts:
         if time is not None and time.range not in where:
             time = None
         bound = replace(inner_question(self.bound, keys), where=where, required=(), time=time)
-        terms = _terms(bound)
+        terms = _terms(bound, several=False)
         scope = staged_scope(bound, terms.base, dimension.stage) if dimension.stage else None
         terms.value("value", self.catalog.tree(f"{dimension.full_name}#value"), (dimension.cube,), scope)
         names = tuple(key.dimension.full_name for key in keys)
-        return SubQuery(dimension.cube, dimension.full_name, names, _assembled(terms), exact)
+        plan = _assembled(terms, several=False)
+        _check_concerned(plan)
+        return SubQuery(dimension.cube, dimension.full_name, names, plan, exact)
 
     def _check_switch(self, dimension: Dimension) -> None:
         """A switch that is not asked for must be fixed to one value, or every row would count several times."""
