@@ -60,7 +60,7 @@ class Terms:
         self._assemble, self._alone = assemble, alone
         self._finer: dict[tuple[tuple[int, ...], tuple[BoundDimension, ...]], _Inner] = {}
         self._coarser: dict[tuple[int, ...], _Inner] = {}
-        self._done: dict[tuple[str, Scope], exp.Expr] = {}
+        self._done: dict[tuple[str, Scope], tuple[Path, exp.Expr]] = {}
         self._scopes: dict[Scope, str] = {self.base: "~0"}
 
     # --- results --------------------------------------------------------------------------------------------------
@@ -106,21 +106,20 @@ class Terms:
         scope = scope or self.base
         key = (measure.full_name, scope)
         if key not in self._done:
-            self._done[key] = self._value(measure, path, scope)
+            self._done[key] = path, self._value(measure, path, scope)
             if scope == self.base:
-                self.formulas[measure.full_name] = self._done[key]
-        elif not self._same_path(measure, path, scope):
-            raise Unanswerable(f"'{measure.full_name}' is asked for by two join paths at once.")
-        return self._done[key]
+                self.formulas[measure.full_name] = self._done[key][1]
+        known, value = self._done[key]
+        if known != path:
+            raise Unanswerable(
+                f"'{measure.full_name}' is asked for by two join paths at once.", member=measure.full_name
+            )
+        return value
 
     def value(self, name: str, tree: exp.Expr, path: Path, scope: Scope | None = None) -> exp.Expr:
         """Any expression over measures, under a name of its own."""
         self.formulas[name] = self._replaced(tree, path, scope or self.base)
         return self.formulas[name]
-
-    def _same_path(self, measure: Measure, path: Path, scope: Scope) -> bool:
-        leaf = self.leaves.get(measure.full_name + self._scopes.get(scope, "~"))
-        return leaf is None or leaf.path == path
 
     def _value(self, measure: Measure, path: Path, scope: Scope) -> exp.Expr:
         name, spelled = measure.full_name, self.catalog.expanded[measure.full_name]
@@ -135,6 +134,8 @@ class Terms:
         if measure.snapshot is not None and not self.bound.ungrouped:
             scope = replace(scope, snapshot=measure.snapshot)
         formula = measure.type in FORMULAS
+        if formula and spelled.condition is not None:
+            raise Unanswerable(f"'{name}' is a formula; let its parts have the filters.", member=name)
         if formula and spelled.tree is not None and (spelled.measures or measure.case is not None):
             tree = _of_one_type(spelled.tree) if measure.case is not None and measure.type == "number" else spelled.tree
             return self._formula(measure, path, tree, scope)
@@ -152,6 +153,8 @@ class Terms:
         """A formula over measures; aggregates written into it become leaves too."""
         root = exp.Paren(this=tree.copy())
         for index, node in enumerate(list(_outermost_aggregates(root))):
+            if _placeholders(node):
+                raise _aggregated(measure.full_name)
             leaf = Leaf(f"{measure.full_name}#{index}", measure, path, node.copy(), None, True, scope)
             node.replace(self._leaf(leaf))
         return self._replaced(root, path, scope, measure.full_name)
@@ -163,6 +166,8 @@ class Terms:
             if "~" in node.name:
                 continue  # a leaf already
             inner = self.catalog.primitive(node.name)
+            if isinstance(inner, Measure) and _is_aggregated(node):
+                raise _aggregated(name or node.name)
             if isinstance(inner, Dimension):
                 node.replace(self._dimension(inner))
             elif isinstance(inner, Measure):
@@ -192,6 +197,10 @@ class Terms:
     # --- stages ---------------------------------------------------------------------------------------------------
 
     def _staged(self, measure: Measure, stage: Stage, spelled: Expanded, path: Path, scope: Scope) -> exp.Expr:
+        if measure.window is not None:
+            raise Unanswerable(
+                f"'{measure.full_name}' has stages; let the measure inside roll.", member=measure.full_name
+            )
         inner = staged_scope(self.bound, scope, stage)
         kept = kept_places(self.bound.dimensions, stage)
         more = more_dimensions(self.bound, stage, path)
@@ -200,6 +209,12 @@ class Terms:
             if more:
                 raise Unanswerable(f"'{measure.full_name}' is a rank with add_group_by.", member=measure.full_name)
             return self._rank(measure, stage, path, inner, kept)
+        if more and measure.type in FORMULAS:
+            raise Unanswerable(
+                f"'{measure.full_name}' groups finer by add_group_by, but its type is '{measure.type}'.",
+                hint="Give it a type that aggregates those groups, such as sum, avg or number_agg.",
+                member=measure.full_name,
+            )
         if more or measure.type == "number_agg":
             return self._by_finer(measure, spelled, path, inner, kept, more)
         if not all_kept and (stage.keep is not None or measure.type in FORMULAS):
@@ -213,6 +228,8 @@ class Terms:
         """What the stage aggregates, at this grain: child measures, NULL where the measure's filters do not hold."""
         if not _placeholders(spelled.tree) and not _placeholders(spelled.condition):
             raw = measure.type in FORMULAS
+            if raw and spelled.condition is not None:
+                raise Unanswerable(f"'{measure.full_name}' is a formula; let its parts have the filters.")
             return self._leaf(Leaf(measure.full_name, measure, path, spelled.tree, spelled.condition, raw, scope))
         tree = spelled.tree if spelled.tree is not None else exp.Literal.number(1)
         if measure.case is not None and measure.type == "number":
@@ -285,7 +302,7 @@ class Terms:
             tree = self._regrouped(inner.terms, name, spelled, path, scope)
         else:
             inner.terms.formulas[name] = inner.terms._inner_value(measure, spelled, path, scope)
-            tree = exp.Anonymous(this=FUNCTIONS.get(measure.type, "any"), expressions=[_placeholder(name)])
+            tree = exp.Anonymous(this=FUNCTIONS[measure.type], expressions=[_placeholder(name)])
         inner.leaves.append(StageLeaf(name, tree))
         return _placeholder(name)
 
@@ -303,6 +320,8 @@ class Terms:
                     value = exp.Case(ifs=[exp.If(this=condition, true=value)])
                 inner.formulas[key] = value
                 argument.replace(_placeholder(key))
+        if any(node.name not in inner.formulas for node in root.find_all(exp.Placeholder)):
+            raise Unanswerable("A measure of type number_agg must aggregate every measure in its SQL.")
         result = root.this
         result.pop()
         return result  # type: ignore[no-any-return]
@@ -375,6 +394,20 @@ def _placeholder(name: str) -> exp.Placeholder:
 
 def _placeholders(tree: exp.Expr | None) -> list[str]:
     return [node.name for node in tree.find_all(exp.Placeholder)] if tree is not None else []
+
+
+def _is_aggregated(node: exp.Expr) -> bool:
+    """Whether an aggregate stands around the node that is no window over the groups."""
+    around = node.find_ancestor(exp.AggFunc)
+    return around is not None and not isinstance(around.parent, exp.Window)
+
+
+def _aggregated(name: str) -> Unanswerable:
+    return Unanswerable(
+        f"'{name}' aggregates a measure.",
+        hint="Let it be multi_stage, of type number_agg or of the aggregate's own type, with add_group_by.",
+        member=name,
+    )
 
 
 def _outermost_aggregates(tree: exp.Expr) -> Iterator[exp.Expr]:
