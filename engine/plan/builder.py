@@ -286,7 +286,7 @@ class _Parts:
 
     def _stage_dimension(self, dimension: Dimension, stage: Stage) -> SubQuery:
         """A dimension made of measures: computed for each group of the dimensions that it adds."""
-        found = more_dimensions(replace(self.bound, dimensions=()), stage, (dimension.cube,))
+        found = more_dimensions(self.bound, stage, (dimension.cube,), ())
         keys = tuple(replace(each, raw=True) for each in found)
         if not keys:
             raise Unanswerable(f"'{dimension.full_name}' needs add_group_by: the dimensions that it is computed for.")

@@ -203,7 +203,7 @@ class Terms:
             )
         inner = staged_scope(self.bound, scope, stage)
         kept = kept_places(self.bound.dimensions, stage)
-        more = more_dimensions(self.bound, stage, path)
+        more = more_dimensions(self.bound, stage, path, [self.bound.dimensions[place] for place in kept])
         all_kept = len(kept) == len(self.bound.dimensions)
         if measure.type == "rank":
             if more:
@@ -343,7 +343,7 @@ class Terms:
                 if inner.stage is None:
                     self.add(inner, way, scope)
                 else:
-                    self._present(self.catalog.expanded[name], way, scope)
+                    self._present(self.catalog.expanded[name], way, staged_scope(self.bound, scope, inner.stage))
 
 
 def inner_question(bound: BoundQuery, dimensions: tuple[BoundDimension, ...]) -> BoundQuery:
