@@ -28,7 +28,9 @@ class Queries:
         if not multi:
             check_single(request)
         answer: Answer = await self.engine.run(request, context, wait=self._wait)
-        return orjson.dumps(load_body(answer, multi=multi))
+        if any(result.is_large for result in answer.results):
+            return await asyncio.to_thread(_written, answer, multi)
+        return _written(answer, multi)
 
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
         """/sql."""
@@ -45,6 +47,10 @@ class Queries:
         """/meta."""
         body = meta_body(self.engine.catalog, context, extended=extended, only_views=only_views)
         return orjson.dumps(body, default=str)
+
+
+def _written(answer: Answer, multi: bool) -> bytes:
+    return orjson.dumps(load_body(answer, multi=multi))
 
 
 async def while_connected(work: Awaitable[bytes], disconnected: Callable[[], Awaitable[None]]) -> bytes | None:
