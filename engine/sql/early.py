@@ -20,14 +20,12 @@ from sqlglot import exp
 
 from engine.plan.nodes import Part, Tree
 from engine.query.bound import BoundDimension
+from engine.sql.clauses import Body, column, from_, named, where
 from engine.sql.partials import Partials
-from engine.sql.sources import column, named
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
-Body = tuple[list[exp.Expr], dict[str, exp.Expr], exp.Select]
-"""Group keys, aggregates by leaf, and the FROM … WHERE that they are over."""
 MAX_JOIN_KEYS = 2
 """More foreign keys together are often as many as there are rows; then the work would be done twice."""
 MAX_OTHER_KEYS = 3
@@ -52,7 +50,7 @@ def aggregated_early(renderer: Renderer, part: Part, source: exp.Select, natives
         return None
     outer = work.outer(partials.columns)
     found = {name: value for name, value in values.items() if value is not None}
-    return _once(groups, work, partials, outer, found) if partials.shared else (groups, found, outer)
+    return _once(groups, work, partials, outer, found) if partials.shared else Body(groups, found, outer)
 
 
 def _joins_only_by_keys(renderer: Renderer, part: Part) -> bool:
@@ -94,7 +92,8 @@ class _Split:
 
     def __post_init__(self) -> None:
         for join in self.source.args.get("joins") or ():
-            join.set("on", self.keyed(join.args["on"]))
+            if join.args.get("on") is not None:
+                join.set("on", self.keyed(join.args["on"]))
         self.join_keys = tuple(self.keys)
         where = self.source.args.get("where")
         for condition in _conjuncts(where.this) if where is not None else ():
@@ -133,12 +132,12 @@ class _Split:
         inner = exp.Select(expressions=[named(key, f"k{index}") for index, key in enumerate(self.keys)])
         inner.set("expressions", [*inner.expressions, *(named(value, name) for name, value in columns.items())])
         inner.set("from_", exp.From(this=self.source.args["from_"].this))
-        _restrict(inner, self.inside)
+        where(inner, self.inside)
         if self.keys:
             inner.set("group", exp.Group(expressions=[key.copy() for key in self.keys]))
-        outer = _from(inner, self.alias)
+        outer = from_(inner, self.alias)
         outer.set("joins", self.source.args["joins"])
-        _restrict(outer, self.outside)
+        where(outer, self.outside)
         return outer
 
 
@@ -152,20 +151,8 @@ def _once(
     outputs += [named(partials.carried(name), name) for name in partials.columns]
     outer.set("expressions", outputs)
     outer.set("group", exp.Group(expressions=[*(group.copy() for group in groups), *keys]))
-    return [column(f"d{index}", work.alias) for index in range(len(groups))], dict(values), _from(outer, work.alias)
-
-
-def _from(inner: exp.Select, alias: str) -> exp.Select:
-    named_source = exp.Subquery(this=inner, alias=exp.TableAlias(this=column("", alias).args["table"]))
-    return exp.Select(from_=exp.From(this=named_source))
-
-
-def _restrict(select: exp.Select, conditions: Sequence[exp.Expr]) -> None:
-    if conditions:
-        joined = conditions[0]
-        for each in conditions[1:]:
-            joined = exp.And(this=joined, expression=each)
-        select.set("where", exp.Where(this=joined))
+    natives: list[exp.Expr] = [column(f"d{index}", work.alias) for index in range(len(groups))]
+    return Body(natives, dict(values), from_(outer, work.alias))
 
 
 def _conjuncts(tree: exp.Expr) -> Iterable[exp.Expr]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
-from engine.sql.sources import column
+from engine.sql.clauses import column
 from engine.sql.time import call, number
 
 _NAMES: Mapping[type[exp.Expr], str] = {
