@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from api.auth.tokens import Tokens
 from api.principal import Principal
+from core.errors import Unauthenticated
 from core.postgres import Postgres
 from tests.api.conftest import PASSWORD, SECRET, data, fault, login, register
 
