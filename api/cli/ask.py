@@ -13,7 +13,6 @@ from api.cli.client import api, get, load, quiet, read, read_settings, run
 from api.cli.options import Data, Models, Output
 from api.cli.output import Format, complain, console, print_json, print_record, print_rows
 from core.errors import ModelErrors
-from engine.model import load_catalog
 
 _FILTER_FORM = "member operator value[,value…]"
 
@@ -171,6 +170,8 @@ def check_models(
     folder: Annotated[Path | None, typer.Argument(help="The model folder; without it the one of the settings.")] = None,
 ) -> None:
     """Load every model file and report all mistakes with file and line."""
+    from engine.model import load_catalog
+
     place = folder or read_settings().models_dir
     if not place.is_dir():
         complain(f"{place} is not a folder")

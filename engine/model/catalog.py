@@ -307,7 +307,7 @@ def fresh(tree: exp.Expr) -> exp.Expr:
             this=exp.Identifier(this=name.this, quoted=name.args.get("quoted")),
             table=exp.Identifier(this=table.this, quoted=table.args.get("quoted")),
         )
-    return tree.copy()
+    return tree.__deepcopy__({})
 
 
 def names(owner: Cube | View) -> Iterator[str]:

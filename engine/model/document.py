@@ -234,6 +234,12 @@ def snake_keys(entry: Entry) -> Entry:
     return result
 
 
+def doubled(entry: Entry) -> list[str]:
+    """Keys that are one key in two spellings, `sqlTable` beside `sql_table`."""
+    seen: dict[str, str] = {}
+    return [key for key in entry if seen.setdefault(snake(key), key) != key]
+
+
 def numbered(items: Items) -> Iterator[tuple[Any, int]]:
     """Each item with its line."""
     return zip(items, items.lines, strict=True)

@@ -10,10 +10,13 @@ from sqlglot import exp
 from core.errors import ModelError, nearest
 from engine.model.catalog import Cube, Dimension, Expanded, Member, View
 from engine.model.expansion import Expansion
-from engine.model.markers import identifier, scanned
+from engine.model.markers import MOST, identifier, scanned, too_large
 from engine.model.schema import Mistakes
 from engine.model.selection import select_of
 from engine.model.terms import Reference, Source
+
+_DEEPEST = 30
+_TABLES = 100
 
 
 class Expander:
@@ -25,6 +28,7 @@ class Expander:
         self.faults: list[ModelError] = []
         self.done: dict[str, Expanded] = {}
         self.stack: list[str] = []
+        self.sizes: dict[str, int] = {}
         self.filter_params: dict[tuple[str, str], Source] = {}
 
     def everything(self) -> dict[str, Expanded]:
@@ -99,11 +103,30 @@ class Expander:
                 line=member.source.line,
                 key="sql",
             )
+        if len(self.stack) >= _DEEPEST:
+            raise _too_large(member.source, f"members refer to each other more than {_DEEPEST} deep")
         self.stack.append(name)
         result = Expansion(self, self.cubes[member.cube]).of(member)
         self.stack.pop()
+        problem = self._size_problem(name, result)
+        if problem:
+            raise _too_large(member.source, f"with its references spelled out, {problem}")
         self.done[name] = result
         return result
+
+    def _size_problem(self, name: str, result: Expanded) -> str | None:
+        """What makes a member too large, measures within it counted as often as they stand there."""
+        size = 0
+        for tree in (result.tree, result.condition):
+            if tree is None or isinstance(tree, exp.Column):
+                continue
+            problem = too_large(tree)
+            if problem:
+                return problem
+            if result.measures:
+                size += sum(self.sizes.get(each.name, 1) for each in tree.find_all(exp.Placeholder))
+        self.sizes[name] = size + 1
+        return f"it has more than {MOST} parts" if size > MOST else None
 
     def _joins(self, cube: Cube) -> None:
         for join in cube.joins.values():
@@ -136,12 +159,31 @@ class Expander:
             self.done[f"{cube.name}#table"] = Expanded(tree, (), unsupported=problem)
 
     def _circles(self) -> None:
-        """Cubes whose tables read each other without end."""
+        """Cubes whose tables read each other without end, or too many times."""
+        counts: dict[str, int] = {}
         for name, cube in self.cubes.items():
             way = _way_back(name, self.done)
             if way and cube.sql:
                 problem = f"the cube reads its own table: {' → '.join(way)}."
                 self.mistakes.add(cube.sql.source, problem, key="sql")
+        for name, cube in self.cubes.items():
+            if cube.sql and not self.mistakes.errors and self._tables(name, counts, 0) > _TABLES:
+                problem = f"tables of other cubes unfold to more than {_TABLES}, or more than {_DEEPEST} deep."
+                self.mistakes.add(cube.sql.source, problem, key="sql")
+
+    def _tables(self, name: str, counts: dict[str, int], depth: int) -> int:
+        """How many tables a cube reads, those within the tables of others included."""
+        if depth > _DEEPEST:
+            return _TABLES + 1
+        if name not in counts:
+            spelled = self.done.get(f"{name}#table")
+            inner = scanned(spelled.tree) if spelled and spelled.tree else []
+            counts[name] = min(_TABLES + 1, 1 + sum(self._tables(each, counts, depth + 1) for each in inner))
+        return counts[name]
+
+
+def _too_large(source: Source, problem: str) -> ModelError:
+    return ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
 
 
 def _table(text: str) -> exp.Table:

@@ -61,6 +61,8 @@ class Expansion:
                 self.unsupported = "aggregates of aggregates (multi_stage: true)"
         else:
             tree = self.sql(member.sql)
+        if not isinstance(member, Measure) and self.measures:
+            self.unsupported = self.unsupported or "an aggregate for each row (a dimension with sub_query: true)"
         if not isinstance(member, Measure) and _has_window(tree, member.sql):
             self.unsupported = self.unsupported or "a window over rows, which belongs into the cube's own sql"
         return Expanded(tree, self.ways(), condition, tuple(self.measures), tuple(self.sub_queries), self.unsupported)

@@ -38,7 +38,9 @@ def own_hierarchies(reader: Reader, view: str, dimensions: Mapping[str, ViewMemb
 
 def shown_hierarchies(found: Mapping[str, Hierarchy], members: Mapping[str, ViewMember]) -> dict[str, Hierarchy]:
     """Hierarchies of cubes under the names that a view has for their levels; what it does not show is left out."""
-    own = {member.alias_member: member.full_name for member in members.values()}
+    own: dict[str, str] = {}
+    for member in members.values():
+        own.setdefault(member.alias_member, member.full_name)
     shown = {name: replace(each, levels=tuple(_levels(each, own))) for name, each in found.items()}
     return {name: each for name, each in shown.items() if each.levels}
 

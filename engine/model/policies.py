@@ -131,6 +131,8 @@ def condition_tree(text: str) -> ast.expr:
 
 
 def _is_condition(text: str) -> bool:
+    if len(text) > 1000:
+        return False
     try:
         tree = condition_tree(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -12,6 +12,7 @@ from sqlglot.errors import SqlglotError
 
 from core.errors import ModelError
 from engine.model.arguments import Argument, read_argument, split_group, value_number
+from engine.model.markers import too_large
 from engine.model.terms import Reference, Source, Sql
 
 SELF = "__cube__"
@@ -35,6 +36,10 @@ _BITS: dict[type[exp.Expr], str] = {
     exp.BitwiseAnd: "bitAnd", exp.BitwiseOr: "bitOr", exp.BitwiseXor: "bitXor", exp.BitwiseNot: "bitNot",
     exp.BitwiseLeftShift: "bitShiftLeft", exp.BitwiseRightShift: "bitShiftRight",
 }  # fmt: skip
+LONGEST = 200_000
+"""Characters of one SQL text."""
+MOST_PARTS = 20
+"""Parts of one reference: cubes on the way, and the member."""
 UTILS = ("convertTz", "urlEncode")
 """The functions of SQL_UTILS."""
 
@@ -132,6 +137,8 @@ def _reference(text: str, source: Source, key: str) -> Reference:
     if not _PATH.fullmatch(text):
         raise _mistake(f"'{{{text}}}' is not a reference", source, key)
     parts = tuple(text.split("."))
+    if len(parts) > MOST_PARTS:
+        raise _mistake(f"a reference has at most {MOST_PARTS} parts", source, key)
     if parts[0] in _CONTEXTS:
         return Reference("security_context", parts[1:], "unsafeValue")
     if len(parts) == 1 and parts[0] in _SELF_NAMES:
@@ -195,9 +202,17 @@ def _parsed(code: str, source: Source, key: str) -> exp.Expr:
 
 @lru_cache(4096)
 def _parse(code: str) -> exp.Expr:
-    statements = sqlglot.parse(code, read="clickhouse")
+    if len(code) > LONGEST:
+        raise SqlglotError(f"it has more than {LONGEST} characters")
+    try:
+        statements = sqlglot.parse(code, read="clickhouse")
+    except RecursionError as error:
+        raise SqlglotError("it is nested too deep") from error
     if len(statements) != 1 or statements[0] is None:
         raise SqlglotError("expected one expression")
+    problem = too_large(statements[0])
+    if problem:
+        raise SqlglotError(problem)
     return _unplaced(statements[0])
 
 
@@ -211,9 +226,10 @@ def _unplaced(tree: exp.Expr) -> exp.Expr:
 
 def _qualified(tree: exp.Expr) -> exp.Expr:
     tree = tree.copy()
-    for column in list(tree.find_all(exp.Column)):
-        free = not column.table and isinstance(column.this, exp.Identifier) and not _stands_in(column.name)
-        if free and column.find_ancestor(exp.Select) is None:
+    for column in list(tree.walk(prune=lambda node: isinstance(node, exp.Select))):
+        if not isinstance(column, exp.Column) or column.table or not isinstance(column.this, exp.Identifier):
+            continue
+        if not _stands_in(column.name):
             column.set("table", exp.to_identifier(SELF))
     return tree
 

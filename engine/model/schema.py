@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.errors import ModelError, nearest
-from engine.model.document import Entry, Items, numbered, plain, snake, snake_keys
+from engine.model.document import Entry, Items, doubled, numbered, plain, snake, snake_keys
 from engine.model.references import parse_sql
 from engine.model.terms import Shown, Source, Sql
 
@@ -96,6 +96,8 @@ class Reader:
         self.kind = kind
         self.file = entry.file or file
         self.mistakes = mistakes
+        for key in doubled(entry):
+            self.mistakes.add(Source(self.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
         for key in [each for each in self.entry if each not in known]:
             close = nearest(key, sorted(known))
             hint = f"Did you mean '{close[0]}'?" if close else None

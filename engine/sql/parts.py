@@ -12,6 +12,7 @@ from engine.plan.nodes import AnyPart, Leaf, Part, Series, StagePart, Tree
 from engine.query.bound import BoundFilter
 from engine.sql.aggregates import COUNTED, function_of
 from engine.sql.clauses import Body, column, filled, from_, grouped, named, where
+from engine.sql.early import aggregated_early
 from engine.sql.rolling import Rolling, along_time, around_range
 from engine.sql.series import ends, shifted_pruning
 from engine.sql.time import call
@@ -52,6 +53,9 @@ class Parts:
         source = self.source(part, conditions)
         natives = [self.renderer.native(each) for each in self.plan.dimensions]
         aggregates = self.renderer.aggregates
+        early = aggregated_early(self.renderer, part, source, natives) if part.scope.snapshot is None else None
+        if early is not None:
+            return early
         if part.scope.snapshot is not None or (part.fact_key and part.fact_tree is None):
             return self._once(part, source, natives, lambda leaf, value: call(function_of(leaf, part), value))
         if part.fact_tree is None:

@@ -34,12 +34,10 @@ SETTINGS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """A statement whose values are still to be filled in; `tree` is what was generated, for the verifier."""
+    """A statement as a tree, not yet verified: its parameters, its columns, the row filters in it by cube."""
 
     plan: Plan
     tree: exp.Select
-    sql: str
-    total: str | None
     recipes: tuple[Recipe, ...]
     columns: tuple[Column, ...]
     cubes: tuple[str, ...]
@@ -51,18 +49,9 @@ def render(plan: Plan) -> Rendered:
     """The SQL of a plan with its parameters and columns."""
     renderer = Renderer(plan, Parameters(), {}, [])
     tree = renderer.final()
-    total = None
-    if plan.query.total:
-        bare = tree.copy()
-        for key in ("order", "limit", "offset"):
-            bare.set(key, None)
-        counted = exp.select(exp.alias_(exp.Count(this=exp.Star()), "total", copy=False), copy=False)
-        total = counted.from_(exp.Subquery(this=bare), copy=False).sql("clickhouse")
     return Rendered(
         plan=plan,
         tree=tree,
-        sql=tree.sql("clickhouse"),
-        total=total,
         recipes=tuple(renderer.parameters.recipes),
         columns=renderer.columns(),
         cubes=used_tables(plan.query.catalog, plan),

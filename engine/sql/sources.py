@@ -154,7 +154,7 @@ class Sources:
 
     def timed(self, tree: exp.Expr) -> exp.Expr:
         """The member's SQL with what depends on the question filled in: its zone, its filters, its asker, tables."""
-        if not any(_to_fill(node) for node in tree.walk()):
+        if type(tree) is exp.Column or not any(_to_fill(node) for node in tree.walk()):
             return tree
         root = exp.Paren(this=tree)
         for node in reversed([node for node in root.walk() if _to_fill(node)]):  # from the inside out

@@ -71,6 +71,19 @@ def _url(process: subprocess.Popen[str]) -> str:
     raise AssertionError("".join(seen))
 
 
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("api.cli", ("fastapi", "uvicorn", "pydantic", "sqlglot", "numpy", "clickhouse_connect", "psycopg", "httpx2")),
+        ("engine", ("jinja2", "rapidfuzz", "clickhouse_connect", "numpy", "pydantic", "sqlglot.optimizer.qualify")),
+    ],
+)
+def test_a_start_imports_only_what_it_needs(module: str, absent: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(*(name for name in {absent} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A small made-up district."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,5 +34,5 @@ def test_the_rows_are_those_that_the_model_means(case: dict[str, Any], bare_ware
         assert same_rows(_values(rows, keys), _values(each["rows"], keys), ordered=False), (each, rows)
 
 
-def _values(rows: list[Mapping[str, Any]], keys: list[str]) -> list[list[Any]]:
+def _values(rows: Sequence[Mapping[str, Any]], keys: list[str]) -> list[list[Any]]:
     return [[comparable(row[key]) for key in keys] for row in rows]
