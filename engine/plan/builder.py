@@ -245,8 +245,13 @@ class _Parts:
         cube = self.catalog.cubes[dimension.cube]
         self._need_key(cube.name)
         keys = tuple(BoundDimension(key.full_name, (cube.name,), key, raw=True) for key in cube.primary_key)
-        where = self.bound.where if dimension.propagate_filters else ()
+        plain = (tree for tree in self.bound.where if not self._built_on(tree))
+        where = tuple(plain) if dimension.propagate_filters else ()
         return self._valued(dimension, keys, where, exact=True)
+
+    def _built_on(self, tree: BoundTree) -> set[str]:
+        """The sub-query dimensions in a condition: it cannot hold within one of them, which it would need first."""
+        return {sub for name in tree_names(tree) for sub in self.catalog.expanded[name].sub_queries}
 
     def _stage_dimension(self, dimension: Dimension, stage: Stage) -> SubQuery:
         """A dimension made of measures: computed for each group of the dimensions that it adds."""
@@ -254,7 +259,7 @@ class _Parts:
         keys = tuple(replace(each, raw=True) for each in found)
         if not keys:
             raise Unanswerable(f"'{dimension.full_name}' needs add_group_by: the dimensions that it is computed for.")
-        where = tuple(tree for tree in self.bound.where if dimension.full_name not in tree_names(tree))
+        where = tuple(tree for tree in self.bound.where if dimension.full_name not in self._built_on(tree))
         return self._valued(dimension, keys, where, exact=False)
 
     def _valued(
