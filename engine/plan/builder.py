@@ -116,9 +116,12 @@ class _Parts:
 
     def _single(self, leaves: list[Leaf]) -> Part:
         where = (*self.bound.where, *self.bound.required)
-        tree = required_tree(
-            self.catalog, [*self._leaf_paths(leaves), *self.dimension_paths, *self._where_paths(where)]
-        )
+        paths = [*self._leaf_paths(leaves), *self.dimension_paths, *self._where_paths(where)]
+        try:
+            tree = required_tree(self.catalog, paths)
+        except NoJoinPath as error:
+            error.ossie = "E_FAN_OUT_IN_SCALAR_QUERY" if self.bound.ungrouped else error.ossie
+            raise
         return Part(self._finished(tree, leaves, where), tuple(leaves), where, Scope(self.bound.where))
 
     def _applicable(self, leaves: list[Leaf], *, alone: bool) -> tuple[tuple[BoundTree, ...], tuple[BoundTree, ...]]:
@@ -223,10 +226,16 @@ class _Parts:
         for cube in tree.cubes:
             self._usable(cube)
         for edge in tree.edges:
-            problem = self.catalog.expanded[f"{edge.parent}>{edge.child}"].unsupported
-            if problem:
-                raise Unanswerable(f"The join of '{edge.parent}' to '{edge.child}' needs {problem}.")
+            self._joinable(edge, tree)
         return replace(tree, edges=_restricted(tree, self.bound), sub_queries=subs)
+
+    def _joinable(self, edge: Edge, tree: Tree) -> None:
+        """The condition of a join may also read cubes that come before it; they must be there."""
+        spelled = self.catalog.expanded[f"{edge.parent}>{edge.child}"]
+        absent = next((way[-1] for way in spelled.paths if way[-1] not in tree.cubes), None)
+        problem = spelled.unsupported or (f"the cube '{absent}', which the question does not read" if absent else None)
+        if problem:
+            raise Unanswerable(f"The join of '{edge.parent}' to '{edge.child}' needs {problem}.")
 
     def _usable(self, cube: str) -> None:
         problem = self.catalog.expanded[f"{cube}#table"].unsupported
