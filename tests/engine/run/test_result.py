@@ -76,7 +76,7 @@ def test_the_three_forms_hold_the_same_rows(rows: list[tuple[str, str | None]], 
 def test_an_answer_written_in_pieces_is_the_same_and_large_until_it_is_written(form: str, rows: int) -> None:
     numbers = [str(number) for number in range(rows)]
     table = Table((numbers,), datetime(2024, 1, 1, tzinfo=UTC))
-    result = Result(Query(response_format=form), {}, (Column("a.n", "measure", "number", "n"),), table, {})  # type: ignore[arg-type]
+    result = Result(Query(response_format=form), {}, (Column("a.n", "measure", "number", "n"),), table, {})
     assert result.is_large == (rows > LARGE_CELLS)
     found = orjson.loads(orjson.dumps(result.data()))
     wanted = {
