@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from clickhouse_connect.driver.query import QueryResult
 
-from core.errors import Cancelled, RefusedByStore, StoreTimeout, TooLarge, Unavailable
+from core.errors import Cancelled, RefusedByStore, StoreTimeout, TooLarge, Unavailable, WrongValue
 
 T = TypeVar("T")
 _TIMEOUT_CODES = ("159", "160", "209")
@@ -115,5 +115,5 @@ def _translated(error: ClickHouseError) -> Exception:
         return Cancelled()
     refused = text.split("Stack trace")[0].strip()[:2000]
     if any(f"Code: {code}." in text for code in _VALUE_CODES) or "Cannot convert string" in text:
-        return RefusedByStore(refused, code="wrong_value", hint="Compare with values of the member's own type.")
+        return WrongValue(refused, hint="Compare with values of the member's own type.")
     return RefusedByStore(refused)

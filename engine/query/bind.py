@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlglot import exp
 
-from core.errors import InvalidQuery, Unanswerable, UnknownMember, nearest
+from core.errors import HiddenMember, InvalidQuery, Unanswerable, UnknownGranularity, WrongKind, nearest
 from engine.model.catalog import Catalog, Cube, Dimension, Expanded, Measure, Member, Segment, View, ViewMember
 from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
@@ -49,7 +49,7 @@ class _Binder:
         hidden = not found.shown.public and not (isinstance(found, Dimension) and found.primary_key)
         if hidden or not owner.shown.public:
             problem = f"You requested hidden member: '{name}'. Please make it visible using `public: true`."
-            raise UnknownMember(problem, code="hidden_member", member=name)
+            raise HiddenMember(problem, member=name)
         policies = self.access.check_member(owner, name.partition(".")[2])
         if policies is not None:
             self.granted.setdefault(owner.name, []).append(policies)
@@ -143,7 +143,7 @@ def _bucket(column: str, path: Path, dimension: Dimension, granularity: str) -> 
             f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
         )
         problem = f"'{dimension.full_name}' has no granularity '{granularity}'."
-        raise UnknownMember(problem, code="unknown_granularity", hint=hint, nearest=close, member=column)
+        raise UnknownGranularity(problem, hint=hint, nearest=close, member=column)
     if custom is not None and custom.interval is None:
         raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.", member=column)
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
@@ -156,10 +156,10 @@ def _measure(binder: _Binder, name: str) -> BoundMeasure:
     return BoundMeasure(name, path, member)
 
 
-def _other_kind(name: str, member: Member, wanted: str) -> UnknownMember:
+def _other_kind(name: str, member: Member, wanted: str) -> WrongKind:
     hint = f"It is a {type(member).__name__.lower()}, not a {wanted}."
     problem = f"'{name.partition('.')[2]}' not found for path '{name}'."
-    return UnknownMember(problem, code="wrong_kind", hint=hint, member=name)
+    return WrongKind(problem, hint=hint, member=name)
 
 
 def _segment(binder: _Binder, name: str) -> BoundSegment:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
-from core.errors import InvalidQuery, TooComplex, nearest
+from core.errors import InvalidQuery, TooComplex, TooDeep, nearest
 
 Json = Any
 Check = Callable[[Json, str], None]
@@ -51,7 +51,7 @@ class _Walk:
 
     def check(self, value: Json, depth: int, path: str) -> None:
         if depth > MAX_DEPTH:
-            raise _too_much(path, f"nests deeper than {MAX_DEPTH} levels", code="too_deep")
+            raise _too_much(path, f"nests deeper than {MAX_DEPTH} levels", TooDeep)
         if isinstance(value, Mapping):
             self._count(len(value), path)
             for key, item in value.items():
@@ -118,8 +118,8 @@ def _named(error: InvalidQuery, name: str, known: Iterable[str]) -> InvalidQuery
     return error
 
 
-def _too_much(path: str, problem: str, code: str | None = None) -> TooComplex:
-    return TooComplex(f'{_FORMAT}"{path[:200] or "value"}" {problem}', code=code, path=path[:200] or None)
+def _too_much(path: str, problem: str, kind: type[TooComplex] = TooComplex) -> TooComplex:
+    return kind(f'{_FORMAT}"{path[:200] or "value"}" {problem}', path=path[:200] or None)
 
 
 def _check_text(text: Json, path: str) -> None:
