@@ -28,7 +28,7 @@ _OPERATORS = (
 )
 OPERATORS = _OPERATORS.split()
 _FORMAT = "Invalid query format: "
-ONE_BY_ONE = frozenset(("contains", "notContains", "startsWith", "notStartsWith", "endsWith", "notEndsWith"))
+ONE_BY_ONE = ("contains", "notContains", "startsWith", "notStartsWith", "endsWith", "notEndsWith")
 """Operators that make a condition of each of their values."""
 _FILTER_KEYS = frozenset({"member", "dimension", "operator", "values"})
 _SAFE_INTEGER = 2**53 - 1
