@@ -40,8 +40,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rapidfuzz import fuzz, process
-
 
 class EduError(Exception):
     """Something went wrong."""
@@ -270,5 +268,7 @@ class FolderInUse(StartupError):
 
 def nearest(name: str, names: list[str], limit: int = 3) -> list[str]:
     """The names most like `name`, best first; none when nothing comes near."""
+    from rapidfuzz import fuzz, process  # only a mistake needs it, and nearly every module imports this one
+
     found = process.extract(name, names, scorer=fuzz.ratio, limit=limit, score_cutoff=60)
     return [match for match, _, _ in found]

@@ -17,10 +17,12 @@ from engine.model.catalog import (
     View,
     ViewMember,
 )
+from engine.model.lint import member_name
 from engine.query.access import SecurityContext, visible
 from engine.run.annotation import describe_granularity, drill, member_type
 
 Json = dict[str, Any]
+_SUGGESTIONS = ("suggest_filter_values", "enable_suggestions")
 _FORMATS = {
     "currency": "$,.2~f",
     "percent": ".2~%",
@@ -78,7 +80,7 @@ def _owner(
         told
         | {
             "measures": [_measure(catalog, each) | more(each) for each in shown(owner.measures)],
-            "dimensions": [_dimension(each) | more(each) for each in shown(owner.dimensions)],
+            "dimensions": [_dimension(catalog, each) | more(each) for each in shown(owner.dimensions)],
             "segments": [_segment(each) | more(each) for each in shown(owner.segments)],
             "hierarchies": [
                 _hierarchy(each, owner.name)
@@ -110,11 +112,11 @@ def _measure(catalog: Catalog, each: Measure | ViewMember) -> Json:
     }
 
 
-def _dimension(each: Dimension | ViewMember) -> Json:
+def _dimension(catalog: Catalog, each: Dimension | ViewMember) -> Json:
     dimension = cast(Dimension, each.member if isinstance(each, ViewMember) else each)
     told = _shown(each) | {
         "type": member_type(dimension),
-        "suggestFilterValues": dimension.extra.get("suggest_filter_values", True) is not False,
+        "suggestFilterValues": False not in (dimension.extra.get(key) for key in _SUGGESTIONS),
         "primaryKey": dimension.primary_key,
         **_alias(each),
     }
@@ -122,7 +124,21 @@ def _dimension(each: Dimension | ViewMember) -> Json:
         told["formatDescription"] = _format(each.shown.format, dimension.type)
     if dimension.granularities:
         told["granularities"] = [describe_granularity(own) for own in dimension.granularities.values()]
-    return told | {key: dimension.extra[key] for key in ("order", "key", "links") if dimension.extra.get(key)}
+    told |= {key: dimension.extra[key] for key in ("order", "links") if dimension.extra.get(key)}
+    key = _key(catalog, each, dimension)
+    return told | ({"key": key} if key else {})
+
+
+def _key(catalog: Catalog, each: Dimension | ViewMember, dimension: Dimension) -> str | None:
+    """The full name of the dimension which identifies what this one names; a view's if it has it."""
+    given = dimension.extra.get("key")
+    if not isinstance(given, str):
+        return None
+    name = member_name(given, dimension.cube)
+    if isinstance(each, ViewMember):
+        own = catalog.views[each.view].dimensions.values()
+        return next((other.full_name for other in own if other.alias_member == name), None)
+    return name
 
 
 def _segment(each: Segment | ViewMember) -> Json:

@@ -11,7 +11,8 @@ from sqlglot import exp
 from core.errors import ModelError, UnknownMember, nearest
 from engine.model.rights import Policy
 from engine.model.rollups import Rollup
-from engine.model.terms import Granularity, Shown, Source, Sql
+from engine.model.stages import RollingWindow, Snapshot, Stage
+from engine.model.terms import Granularity, Interval, Shown, Source, Sql
 
 Relationship = Literal["one_to_one", "one_to_many", "many_to_one"]
 
@@ -33,6 +34,9 @@ class Dimension:
     sub_query: bool = False
     propagate_filters: bool = False
     granularities: Mapping[str, Granularity] = field(default_factory=dict)
+    values: tuple[str, ...] = ()
+    stage: Stage | None = None
+    shifts: tuple[NamedShift, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
 
@@ -44,10 +48,20 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """CASE WHEN `when` THEN label …; a label is a text or SQL."""
+    """CASE WHEN condition THEN label …; a label is a text or SQL. With `switch`, a condition is a value of it."""
 
-    when: tuple[tuple[Sql, str | Sql], ...]
+    when: tuple[tuple[str | Sql, str | Sql], ...]
     otherwise: str | Sql | None
+    switch: Sql | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedShift:
+    """How a calendar's time dimension is shifted: `sql` gives the moment under which a row counts."""
+
+    name: str | None
+    interval: Interval | None
+    sql: Sql | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +77,10 @@ class Measure:
     filters: tuple[Sql, ...] = ()
     drill_filters: tuple[Sql, ...] = ()
     drill_members: tuple[str, ...] = ()
+    window: RollingWindow | None = None
+    stage: Stage | None = None
+    snapshot: Snapshot | None = None
+    case: Case | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
 
@@ -289,7 +307,7 @@ def fresh(tree: exp.Expr) -> exp.Expr:
             this=exp.Identifier(this=name.this, quoted=name.args.get("quoted")),
             table=exp.Identifier(this=table.this, quoted=table.args.get("quoted")),
         )
-    return tree.copy()
+    return tree.__deepcopy__({})
 
 
 def names(owner: Cube | View) -> Iterator[str]:

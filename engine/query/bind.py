@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,6 +23,7 @@ from engine.query.bound import (
     BoundOrder,
     BoundQuery,
     BoundSegment,
+    BoundTime,
     BoundTree,
     Path,
 )
@@ -46,7 +48,8 @@ class _Binder:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
         found = self.catalog.member(name)
         owner = self.catalog.owner(name.partition(".")[0])
-        hidden = not found.shown.public and not (isinstance(found, Dimension) and found.primary_key)
+        behind = found.member if isinstance(found, ViewMember) else found
+        hidden = not found.shown.public and not (isinstance(behind, Dimension) and behind.primary_key)
         if hidden or not owner.shown.public:
             problem = f"You requested hidden member: '{name}'. Please make it visible using `public: true`."
             raise HiddenMember(problem, member=name)
@@ -73,9 +76,12 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     _check_zone(query.timezone)
     dimensions = _dimensions(binder, query)
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
-    filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
+    filters = [
+        _filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query)) if not _says_nothing(node)
+    ]
     where, having, mixed = _sorted_out(filters)
-    where += [_date_range(binder, each) for each in query.time_dimensions if each.date_range is not None]
+    ranges = {index: _date_range(binder, each) for index, each in enumerate(query.time_dimensions) if each.date_range}
+    where += dict.fromkeys(ranges.values())
     where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
     bound = BoundQuery(
         catalog=catalog,
@@ -92,6 +98,7 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
         total=query.total,
         ungrouped=query.ungrouped,
         attributes=dict(shape.attributes),
+        time=_time(binder, query, ranges),
         rows=_RowFilters(binder),
     )
     _check(bound)
@@ -131,11 +138,12 @@ def _dimensions(binder: _Binder, query: Query) -> tuple[BoundDimension, ...]:
             raise InvalidQuery(f"'{each.dimension}' is a {dimension.type}, not a time.", member=each.dimension)
         if each.granularity is not None:
             column = f"{each.dimension}.{each.granularity}"
-            found[column] = _bucket(column, path, dimension, each.granularity)
+            found[column] = bucketed(column, path, dimension, each.granularity)
     return tuple(found.values())
 
 
-def _bucket(column: str, path: Path, dimension: Dimension, granularity: str) -> BoundDimension:
+def bucketed(column: str, path: Path, dimension: Dimension, granularity: str) -> BoundDimension:
+    """A time dimension in buckets; UnknownMember if it has no such granularity."""
     custom = dimension.granularities.get(granularity)
     if granularity not in PREDEFINED and custom is None:
         close = nearest(granularity, [*PREDEFINED, *dimension.granularities])
@@ -144,8 +152,8 @@ def _bucket(column: str, path: Path, dimension: Dimension, granularity: str) -> 
         )
         problem = f"'{dimension.full_name}' has no granularity '{granularity}'."
         raise UnknownGranularity(problem, hint=hint, nearest=close, member=column)
-    if custom is not None and custom.interval is None:
-        raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.", member=column)
+    if custom is not None and custom.interval is None and custom.sql is None:
+        raise Unanswerable(f"The granularity '{granularity}' has no interval.", member=column)
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
 
 
@@ -174,9 +182,22 @@ def _date_range(binder: _Binder, each: TimeDimension) -> BoundFilter:
     return BoundFilter(path, dimension, "inDateRange", tuple(each.date_range or ()))
 
 
+def _time(binder: _Binder, query: Query, ranges: Mapping[int, BoundFilter]) -> BoundTime | None:
+    """The first time dimension that groups, else the first that has a range."""
+    times = list(enumerate(query.time_dimensions))
+    chosen = next((each for each in times if each[1].granularity), None) or next((each for each in times), None)
+    if chosen is None:
+        return None
+    path, dimension = binder.dimension(chosen[1].dimension)
+    same = [index for index, each in times if each.dimension == chosen[1].dimension and index in ranges]
+    return BoundTime(path, dimension, ranges[same[0]] if same else None)
+
+
 def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if isinstance(node, FilterGroup):
-        return BoundGroup(node.operator, tuple(_filter(binder, each) for each in node.filters))
+        return BoundGroup(
+            node.operator, tuple(_filter(binder, each) for each in node.filters if not _says_nothing(each))
+        )
     path, member = binder.find(node.member)
     if node.operator not in OPERATORS:
         close = nearest(node.operator, sorted(OPERATORS))
@@ -195,6 +216,13 @@ def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if not node.values and node.operator not in ("set", "notSet"):
         raise InvalidQuery(f"Values required for filter: {node.member} {node.operator}", member=node.member)
     return BoundFilter(path, member, node.operator, node.values)
+
+
+def _says_nothing(node: FilterTree) -> bool:
+    """A group without conditions is none: `or: [a, {and: []}]` is `a`, as in Cube. An `or` of nothing stays false."""
+    if not isinstance(node, FilterGroup):
+        return False
+    return (node.operator == "and" or bool(node.filters)) and all(_says_nothing(each) for each in node.filters)
 
 
 def _default_filters(catalog: Catalog, query: Query) -> list[Filter]:
@@ -268,10 +296,11 @@ def _default_order(
 def _finest(name: str, dimensions: tuple[BoundDimension, ...]) -> str | None:
     """A time dimension named without its granularity: the smallest one that is asked for."""
     candidates = [each for each in dimensions if each.granularity and each.column == f"{name}.{each.granularity}"]
-    return min(candidates, key=_size).column if candidates else None
+    return min(candidates, key=bucket_size).column if candidates else None
 
 
-def _size(each: BoundDimension) -> float:
+def bucket_size(each: BoundDimension) -> float:
+    """About how many seconds a bucket of a time dimension lasts."""
     lengths = (1, 60, 3600, 86_400, 604_800, 2_629_746, 7_889_238, 31_556_952)
     if each.custom is not None and each.custom.interval is not None:
         return each.custom.interval.months * 2_629_746 + each.custom.interval.milliseconds / 1000

@@ -125,7 +125,7 @@ def _too_much(path: str, problem: str, kind: type[TooComplex] = TooComplex) -> T
 def _check_text(text: Json, path: str) -> None:
     if not isinstance(text, str):
         raise _invalid(path, "has a key that is no text")
-    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+    if "\x00" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
         safe = path.encode("utf-8", "replace").decode()
         raise _invalid(safe, "has a character that no database can keep")
 

@@ -193,7 +193,6 @@ async def test_a_series_of_billions_is_refused(tmp_path: Path, bare_warehouse: W
         assert answer.json()["code"] in ("unanswerable", "too_large", "too_complex")
 
 
-@pytest.mark.xfail(strict=True, reason="rolling windows are not planned yet")
 async def test_a_series_of_a_day_is_answered(tmp_path: Path, bare_warehouse: Warehouse) -> None:
     (tmp_path / "model.yml").write_text(_WINDOWS, encoding="utf-8")
     async with caller(application(load_catalog(tmp_path), bare_warehouse), Authorization=token()) as client:
