@@ -314,6 +314,8 @@ def _check(bound: BoundQuery) -> None:
         raise InvalidQuery("An ungrouped query cannot filter by measures.", ossie="E_AGGREGATE_IN_SCALAR_QUERY")
     for tree in (*bound.where, *bound.having, *bound.mixed):
         _check_window(bound.catalog, tree)
+    for tree in bound.mixed:
+        _check_measure_filter(tree)
     if bound.ungrouped:
         for each in bound.measures:
             _check_row_value(bound.catalog, each.measure, each.column)
@@ -355,6 +357,16 @@ def _check_window(catalog: Catalog, tree: BoundTree) -> None:
             ossie="E_WINDOW_IN_WHERE",
             member=tree.member.full_name,
         )
+
+
+def _check_measure_filter(tree: BoundTree) -> None:
+    """`measureFilter` chooses rows; beside a condition on a measure there are no rows any more."""
+    if isinstance(tree, BoundGroup):
+        for each in tree.filters:
+            _check_measure_filter(each)
+    elif isinstance(tree, BoundSegment) and isinstance(tree.segment, Measure):
+        name = tree.segment.full_name
+        raise Unanswerable(f"measureFilter of '{name}' cannot stand in one group with a measure.", member=name)
 
 
 def _has_window(catalog: Catalog, name: str) -> bool:
