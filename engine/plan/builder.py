@@ -111,8 +111,7 @@ class _Parts:
         rolling = [part for part in parts if part.scope.window is not None]
         if not rolling or time is None or not self.bound.dimensions:
             return []
-        others = [each for each in self.bound.dimensions if each.dimension is not time.dimension]
-        if others or not any(each.granularity for each in self.bound.dimensions):
+        if not all(each.dimension is time.dimension and each.granularity for each in self.bound.dimensions):
             return []
         return [Series(part) for part in (rolling if time.range is None else rolling[:1])]
 
