@@ -8,7 +8,7 @@ from typing import Literal
 from engine.model.catalog import Measure
 from engine.model.stages import RollingWindow
 from engine.model.terms import Interval
-from engine.plan.grains import FINER, is_made_of, is_multiple
+from engine.plan.rollups.grains import FINER, is_made_of, is_multiple
 
 
 def window_problem(measure: Measure, kept: Sequence[str]) -> str | None:
