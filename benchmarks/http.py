@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-from api.cli.client import OPERATOR, mint
+from api.cli.client import mint, operator
 from benchmarks.table import percentile, show
 from core.embedded import open_stores
 from core.settings import Settings
@@ -227,7 +227,7 @@ def main() -> None:
         seeding = multiprocessing.get_context("spawn").Process(target=_seed, args=(folder,))
         seeding.start()
         seeding.join()
-        token = mint(Settings(data_dir=folder), OPERATOR, timedelta(hours=1))
+        token = mint(Settings(data_dir=folder), operator(), timedelta(hours=1))
         with serving(folder) as url:
             found = asyncio.run(_measured(url, token))
         _report(found, _bare(folder))

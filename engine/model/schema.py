@@ -96,8 +96,9 @@ class Reader:
         self.kind = kind
         self.file = entry.file or file
         self.mistakes = mistakes
-        for key in doubled(entry):
-            self.mistakes.add(Source(self.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
+        if self.entry is not entry:
+            for key in doubled(entry):
+                self.mistakes.add(Source(self.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
         for key in [each for each in self.entry if each not in known]:
             close = nearest(key, sorted(known))
             hint = f"Did you mean '{close[0]}'?" if close else None

@@ -112,7 +112,9 @@ class _Parts:
         if not rolling or time is None or not self.bound.dimensions:
             return []
         others = [each for each in self.bound.dimensions if each.dimension is not time.dimension]
-        return [] if others or not any(each.granularity for each in self.bound.dimensions) else [Series(rolling[0])]
+        if others or not any(each.granularity for each in self.bound.dimensions):
+            return []
+        return [Series(part) for part in (rolling if time.range is None else rolling[:1])]
 
     def _single(self, leaves: list[Leaf]) -> Part:
         where = (*self.bound.where, *self.bound.required)
@@ -199,7 +201,11 @@ class _Parts:
     def _reference_paths(self, given: Iterable[Leaf]) -> list[Path]:
         leaves = list(given)
         found = [path for leaf in leaves for path in self._paths(leaf.path, leaf.measure)[1:]]
-        return found + [path for leaf in leaves for path in self._snapshot_paths(leaf)]
+        found += [path for leaf in leaves for path in self._snapshot_paths(leaf)]
+        time = self.bound.time
+        if time is not None and any(leaf.scope.window for leaf in leaves):
+            found += self._paths(time.path, time.dimension)
+        return found
 
     def _snapshot_paths(self, leaf: Leaf) -> list[Path]:
         """The cubes of a semi-additive measure's time and entities."""
@@ -260,7 +266,10 @@ class _Parts:
     def _valued(
         self, dimension: Dimension, keys: tuple[BoundDimension, ...], where: tuple[BoundTree, ...], *, exact: bool
     ) -> SubQuery:
-        bound = replace(inner_question(self.bound, keys), where=where, required=())
+        time = self.bound.time
+        if time is not None and time.range not in where:
+            time = None
+        bound = replace(inner_question(self.bound, keys), where=where, required=(), time=time)
         terms = _terms(bound)
         scope = staged_scope(bound, terms.base, dimension.stage) if dimension.stage else None
         terms.value("value", self.catalog.tree(f"{dimension.full_name}#value"), (dimension.cube,), scope)
