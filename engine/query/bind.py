@@ -26,6 +26,7 @@ from engine.query.bound import (
     BoundTime,
     BoundTree,
     Path,
+    name_of,
 )
 from engine.query.lift import Shape
 from engine.query.normalisation import EMPTY, EMPTY_HINT
@@ -167,7 +168,8 @@ def _measure(binder: _Binder, name: str) -> BoundMeasure:
 def _other_kind(name: str, member: Member, wanted: str) -> UnknownMember:
     hint = f"It is a {type(member).__name__.lower()}, not a {wanted}."
     problem = f"'{name.partition('.')[2]}' not found for path '{name}'."
-    return UnknownMember(problem, code="wrong_kind", hint=hint, member=name)
+    ossie = "E_AGGREGATE_IN_SCALAR_QUERY" if isinstance(member, Measure) else None
+    return UnknownMember(problem, code="wrong_kind", hint=hint, member=name, ossie=ossie)
 
 
 def _segment(binder: _Binder, name: str) -> BoundSegment:
@@ -348,12 +350,12 @@ def _check_window(catalog: Catalog, tree: BoundTree) -> None:
     if isinstance(tree, BoundGroup):
         for each in tree.filters:
             _check_window(catalog, each)
-    elif isinstance(tree, BoundFilter) and _has_window(catalog, tree.member.full_name):
+    elif _has_window(catalog, name_of(tree)):
         raise Unanswerable(
-            f"'{tree.member.full_name}' has a window function: a Where cannot filter by it.",
+            f"'{name_of(tree)}' has a window function: a Where cannot filter by it.",
             hint="Qualify it in a subquery: filter the rows of the answer, or a cube over such a SELECT.",
             ossie="E_WINDOW_IN_WHERE",
-            member=tree.member.full_name,
+            member=name_of(tree),
         )
 
 
