@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from engine.model.expand import Expander
 
 
-_COUNTS = ("count", "count_distinct", "count_distinct_approx")
-
-
 class Expansion:
     """One SQL text being spelled out, and what was met on the way."""
 
@@ -111,14 +108,7 @@ class Expansion:
         for name in dimension.stage.include if dimension.stage else ():
             self._include(name, dimension.source)
         self.sub_queries[dimension.full_name] = None
-        value = exp.Column(this=identifier("value"), table=identifier(sub_query_alias(dimension.full_name)))
-        return exp.func("coalesce", value, exp.Literal.number(0)) if self._counts(tree) else value
-
-    def _counts(self, tree: exp.Expr) -> bool:
-        """Whether the value is a plain count, which is 0 for who has no rows at all."""
-        owner, _, name = tree.name.partition(".") if isinstance(tree, exp.Placeholder) else ("", "", "")
-        measure = self.expander.cubes[owner].measures.get(name) if owner in self.expander.cubes else None
-        return measure is not None and measure.type in _COUNTS
+        return exp.Column(this=identifier("value"), table=identifier(sub_query_alias(dimension.full_name)))
 
     def _include(self, name: str, source: Source) -> None:
         """The way to a dimension by which a stage groups too."""

@@ -12,7 +12,7 @@ from core.errors import Unanswerable
 from engine.model.catalog import Dimension, Expanded, Measure
 from engine.model.markers import FORMULAS
 from engine.model.stages import Stage
-from engine.plan.grain import find_dimension, kept_places, more_dimensions
+from engine.plan.grain import find_dimension, inner_question, kept_places, more_dimensions
 from engine.plan.nodes import Fixed, Leaf, Plan, Scope, StageLeaf, StagePart
 from engine.plan.scopes import rolled, staged_scope
 from engine.query.bound import BoundDimension, BoundQuery, Path
@@ -325,22 +325,6 @@ class Terms:
                     self.add(inner, way, scope)
                 else:
                     self._present(self.catalog.expanded[name], way, scope)
-
-
-def inner_question(bound: BoundQuery, dimensions: tuple[BoundDimension, ...]) -> BoundQuery:
-    """The same question by other dimensions, neither sorted nor cut, without conditions on measures."""
-    return replace(
-        bound,
-        dimensions=dimensions,
-        measures=(),
-        having=(),
-        mixed=(),
-        order=(),
-        limit=False,
-        offset=False,
-        total=False,
-        ungrouped=False,
-    )
 
 
 def _additive(measure: Measure, spelled: Expanded) -> bool:
