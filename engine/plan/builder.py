@@ -44,7 +44,7 @@ def _value_plan(bound: BoundQuery, dimension: Dimension) -> Plan:
 def _assembled(terms: Terms) -> Plan:
     """The plan of one grain from the terms that its measures need."""
     bound = terms.bound
-    stages, fixed = terms.stages(), terms.fixed()
+    stages, fixed = terms.stages.parts(), terms.stages.fixed()
     if bound.having or bound.mixed:
         terms.lift_windows()
     if bound.ungrouped and (stages or fixed or terms.windows):

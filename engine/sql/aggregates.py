@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.plan.aggregates import FUNCTIONS
 from engine.plan.nodes import Leaf, Part
-from engine.plan.terms import FUNCTIONS
 from engine.sql.time import call
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
-COUNTED = ("count", "count_distinct", "count_distinct_approx")
-"""Types that are 0 over no rows."""
 _STRICT = (exp.Column, exp.Paren, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Identifier, exp.Literal, exp.Nullif)
 
 
