@@ -42,6 +42,7 @@ class Oracle(Rows):
         """The rows, in no order: dimensions, buckets, measures."""
         if ask.ungrouped:
             return self._ungrouped(ask)
+        self._check_mixed(ask)
         names = [*ask.measures, *(cond.member for cond in conds(ask.having) if is_measure(self.world, cond.member))]
         leaves = list(dict.fromkeys(leaf for name in names for leaf in self.leaves(name)))
         facts = {leaf.cube for leaf in leaves}
@@ -57,6 +58,12 @@ class Oracle(Rows):
             groups.setdefault((), {})
         rows = [(key, values) for key, values in groups.items() if self._kept(key, values, ask)]
         return [(*key, *(self.measure(name, values, ask) for name in ask.measures)) for key, values in rows]
+
+    def _check_mixed(self, ask: Ask) -> None:
+        asked = {member.full for member in ask.dims}
+        for cond in conds(ask.having):
+            if not is_measure(self.world, cond.member) and cond.member.full not in asked:
+                raise Refused("a dimension beside a measure in one condition, which is not asked for")
 
     # --- leaves and formulas ---
 
@@ -182,8 +189,6 @@ class Oracle(Rows):
         def test(cond: Cond) -> bool:
             if is_measure(self.world, cond.member):
                 return meets(cond, self._value(cond.member, values), "number", ask.zone)
-            if cond.member.full not in places:
-                raise Refused("a dimension beside a measure which is not asked for")
             value, kind = key[places[cond.member.full]], self._dim(cond.member).type
             if kind == "time" and value is not None:
                 value = datetime.fromisoformat(value).replace(tzinfo=UTC)
