@@ -77,6 +77,7 @@ def failure(
 ) -> Response:
     """A bad answer, in the envelope, or in Cube's shape under Cube's paths."""
     if path.startswith(CUBE_PREFIX):
-        return JsonResponse({"error": message}, 403 if status == 401 else status, headers=headers)
+        body = {"error": message} | ({} if status == 401 else {"code": code})
+        return JsonResponse(body, 403 if status == 401 else status, headers=headers)
     error = {"code": code, "details": details or {}}
     return JsonResponse({"success": False, "message": message, "data": None, "error": error}, status, headers=headers)

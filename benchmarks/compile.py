@@ -1,19 +1,23 @@
-"""Planning: a distinct question, a known shape with new literals, loading the models; bound: sqlglot's own generate."""
+"""Planning: distinct questions, known shapes, loading and importing, small and large; bound: sqlglot's own generate."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from itertools import count
+from itertools import count, permutations
 from pathlib import Path
 from statistics import median
 
 import sqlglot
 
+from benchmarks.large_catalog import MEMBERS, texts
 from benchmarks.table import percentile, show
 from core.clock import now
 from engine import SecurityContext, Statement, compile_query, load_catalog
-from engine.model import Catalog
+from engine.model import Catalog, load_texts
 from engine.query.normalisation import normalize
 
 _MODELS = Path(__file__).resolve().parent.parent / "semantic_models"
@@ -53,6 +57,42 @@ def _fresh(context: SecurityContext) -> Callable[[int], object]:
     return lambda number: _ask(ready[number], number, context)
 
 
+def _pairs(catalog: Catalog) -> Callable[[int], object]:
+    """A new pair of columns with each call, of cubes that every made-up catalog has."""
+    pairs = list(permutations([f"cube_1.column_{number}" for number in range(3, 28, 4)], 2))
+
+    def ask(number: int) -> object:
+        payload = {
+            "measures": ["cube_0.count", "cube_0.total_3"],
+            "dimensions": pairs[number],
+            "timeDimensions": [{"dimension": "cube_0.at_0", "granularity": "month"}],
+            "filters": [{"member": "cube_0.id", "operator": "lte", "values": [str(number)]}],
+        }
+        request = normalize(payload, now=now(), default_time_zone="UTC")
+        return compile_query(catalog, request.queries[0], _OPERATOR)
+
+    return ask
+
+
+def _sizes() -> dict[str, list[float]]:
+    """Loading and compiling with 3 cubes and with 200."""
+    found = {}
+    for cubes in (3, 200):
+        files, size = texts(cubes), f"{cubes * MEMBERS:,} members"
+        found[f"{size}: load"] = _timed(lambda _, files=files: load_texts(files), 5)  # type: ignore[misc]
+        ask = _pairs(load_texts(files))
+        ask(41)
+        found[f"{size}: distinct shape"] = _timed(ask, 40)
+    return found
+
+
+def _imports() -> list[float]:
+    """`import engine` in a new process, from bytecode on a warm disk."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", "import engine"]
+    return _timed(lambda _: subprocess.run(command, check=True, env=environment), 6)[1:]
+
+
 def main() -> None:
     """Print the table."""
     catalog = load_catalog(_MODELS)
@@ -64,6 +104,8 @@ def main() -> None:
         "distinct shape, teacher (row filters)": _timed(_fresh(_TEACHER), 30),
         "known shape, new literal, teacher": _timed(lambda number: _ask(catalog, number, _TEACHER), 2000),
         "load the models (16 cubes, 4 views)": _timed(lambda _: load_catalog(_MODELS), 5),
+        **_sizes(),
+        "import engine (a process of its own)": _imports(),
     }
     rows = [(what, median(ms), percentile(ms, 0.95), median(ms) / floor) for what, ms in measured.items()]
     rows.append(("bound: generate the same SQL once", floor, floor, 1.0))

@@ -5,9 +5,12 @@ EduError
 │   ├── QueryError          400  a question that cannot be asked
 │   │   ├── UnknownMember        no such cube or member (details: nearest names)
 │   │   ├── InvalidQuery         the JSON is not a query
+│   │   │   └── TooComplex       more conditions, values or levels than a question may have
 │   │   ├── InvalidDate          a date string that nobody can read
 │   │   ├── NoJoinPath           the members cannot be joined
-│   │   └── Unanswerable         a right answer cannot be computed; refused instead of guessed
+│   │   ├── Unanswerable         a right answer cannot be computed; refused instead of guessed
+│   │   ├── RefusedByStore       ClickHouse refuses the statement (its own words are the message)
+│   │   └── Cancelled            the caller stopped the question
 │   ├── ModelError          400  a mistake in a model file (details: file, line, key)
 │   │   └── ModelErrors          every mistake of a load, together
 │   └── InvalidField        422  a field of a body or a parameter
@@ -23,13 +26,14 @@ EduError
 ├── ContinueWait            200  still running: ask the same again (details: stage, time_elapsed)
 └── StartupError                 the process cannot start (settings, data folder, model)
     └── FolderInUse              another process holds the data folder
+
+Details of a question's errors: `path` (the place in the JSON, `filters[0].member`), `member` (the name that is wrong),
+`nearest` (right names like it). `ossie` is the code which Apache Ossie's foundational semantics give to the same fault.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-from rapidfuzz import fuzz, process
 
 
 class EduError(Exception):
@@ -44,11 +48,13 @@ class EduError(Exception):
         *,
         code: str | None = None,
         hint: str | None = None,
+        ossie: str | None = None,
         **details: Any,
     ) -> None:
         self.message = message or (self.__doc__ or "").strip().splitlines()[0]
         self.code = code or type(self).code
         self.hint = hint
+        self.ossie = ossie
         self.details = {key: value for key, value in details.items() if value is not None}
         super().__init__(self.message)
 
@@ -93,10 +99,28 @@ class NoJoinPath(QueryError):
     code = "no_join_path"
 
 
+class TooComplex(InvalidQuery):
+    """The question has more conditions, values or levels than a question may have."""
+
+    code = "too_complex"
+
+
 class Unanswerable(QueryError):
     """A right answer to this question cannot be computed."""
 
     code = "unanswerable"
+
+
+class RefusedByStore(QueryError):
+    """ClickHouse refuses the statement."""
+
+    code = "database_error"
+
+
+class Cancelled(QueryError):
+    """The question was stopped by who asked it."""
+
+    code = "cancelled"
 
 
 class ModelError(BadInput):
@@ -209,5 +233,7 @@ class FolderInUse(StartupError):
 
 def nearest(name: str, names: list[str], limit: int = 3) -> list[str]:
     """The names most like `name`, best first; none when nothing comes near."""
+    from rapidfuzz import fuzz, process  # only a mistake needs it, and nearly every module imports this one
+
     found = process.extract(name, names, scorer=fuzz.ratio, limit=limit, score_cutoff=60)
     return [match for match, _, _ in found]

@@ -14,11 +14,14 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from clickhouse_connect.driver.query import QueryResult
 
-from core.errors import BadInput, StoreTimeout, Unavailable
+from core.errors import Cancelled, RefusedByStore, StoreTimeout, TooLarge, Unavailable
 
 T = TypeVar("T")
 _TIMEOUT_CODES = ("159", "160", "209")
 _AWAY_CODES = ("210", "279", "999", "202")
+_TOO_MUCH_CODES = ("158", "241", "307", "396")
+_STOPPED_CODE = "394"
+_VALUE_CODES = ("6", "26", "27", "32", "38", "41", "70", "72", "376", "675", "676")
 
 
 class Warehouse:
@@ -105,4 +108,12 @@ def _translated(error: ClickHouseError) -> Exception:
         return Unavailable("ClickHouse is away. Try again.", cause=text[:300])
     if isinstance(error, OperationalError):
         return Unavailable("ClickHouse is away. Try again.", cause=text[:300])
-    return BadInput(text.split("Stack trace")[0].strip()[:2000], code="database_error")
+    if any(f"Code: {code}." in text for code in _TOO_MUCH_CODES):
+        problem = "The query needs more rows, bytes or memory than one may."
+        return TooLarge(problem, hint="Ask for less.", cause=text[:300])
+    if f"Code: {_STOPPED_CODE}." in text:
+        return Cancelled()
+    refused = text.split("Stack trace")[0].strip()[:2000]
+    if any(f"Code: {code}." in text for code in _VALUE_CODES) or "Cannot convert string" in text:
+        return RefusedByStore(refused, code="wrong_value", hint="Compare with values of the member's own type.")
+    return RefusedByStore(refused)

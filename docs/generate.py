@@ -6,11 +6,26 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from core import errors
 from core.settings import Settings
+from engine.model.document import DEEPEST, LARGEST, MOST
+from engine.model.templates import MEGABYTES, SECONDS
 
 _FOLDER = Path(__file__).resolve().parent / "reference"
 _NOTE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
+
+_EFFECTS = (
+    "The format is Cube's. **rows**: it changes answers. **shown**: it is told by /meta. **idle**: accepted because",
+    "Cube's files have it, without effect here. **refused**: a mistake, with the reason.",
+    "",
+    f"A file has at most {LARGEST:,} characters, {MOST:,} values and {DEEPEST} levels; YAML is read as version 1.2.",
+    f"Jinja is rendered in a process of its own, with {SECONDS} seconds and {MEGABYTES} MB for a folder; templates may",
+    "import each other, `env_var` gives no name that looks like a secret, Python of the folder is never run and",
+    "`COMPILE_CONTEXT` is empty.",
+    "",
+)
 
 
 def pages() -> dict[str, str]:
@@ -21,6 +36,7 @@ def pages() -> dict[str, str]:
         "http.md": _NOTE + _http(),
         "cli.md": _NOTE + _cli(),
         "models.md": _NOTE + _models(),
+        "model-keys.md": _NOTE + _model_keys(),
     }
 
 
@@ -98,6 +114,16 @@ def _models() -> str:
                 if member.shown.public:
                     meaning = " ".join((member.shown.description or "").split())
                     lines.append(f"| `{cube.name}.{member.name}` | {kind} | {meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _model_keys() -> str:
+    kinds = yaml.safe_load((_FOLDER.parent / "model_keys.yml").read_text())
+    lines = ["# Keys of model files", "", *_EFFECTS]
+    for kind, keys in kinds.items():
+        lines += [f"## {kind.replace('_', ' ')}", "", "| key | effect | meaning |", "|---|---|---|"]
+        lines += [f"| `{key}` | {effect} | {meaning} |" for key, (effect, meaning) in keys.items()]
         lines.append("")
     return "\n".join(lines)
 

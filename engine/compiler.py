@@ -12,40 +12,50 @@ from weakref import WeakKeyDictionary
 from engine.explain import explain
 from engine.model.catalog import Catalog
 from engine.plan.builder import build
+from engine.plan.rollups import Match, match_rollups
 from engine.query.access import SecurityContext
 from engine.query.bind import bind
 from engine.query.lift import Lifted, Shape, lift
 from engine.query.request import Query
-from engine.sql.render import SETTINGS, Rendered, render
+from engine.sql.render import SETTINGS, render
 from engine.sql.statement import Statement
+from engine.sql.text import Written, write
 from engine.sql.verify import verify
 
-STEPS: tuple[Callable[..., Any], ...] = (lift, bind, build, render, verify)
-"""query → (shape, values) → bound query → plan → SQL with slots → checked SQL."""
+STEPS: tuple[Callable[..., Any], ...] = (lift, bind, build, render, verify, write)
+"""query → (shape, values) → bound query → plan → SQL tree with slots → checked tree → text."""
 _KEPT = 2000
-_shapes: WeakKeyDictionary[Catalog, OrderedDict[Shape, Rendered]] = WeakKeyDictionary()
+_shapes: WeakKeyDictionary[Catalog, OrderedDict[Shape, Written]] = WeakKeyDictionary()
 _lock = Lock()
 
 
 def compile_query(catalog: Catalog, query: Query, context: SecurityContext) -> Statement:
     """The SQL that answers `query` for this caller; QueryError or AccessDenied if it cannot be answered."""
     lifted = lift(query, context)
-    return _filled(_rendered(catalog, lifted.shape), lifted, query)
+    return _filled(_written(catalog, lifted.shape), lifted, query)
 
 
 def explain_query(catalog: Catalog, query: Query, context: SecurityContext) -> str:
     """The plan of `query` in words."""
-    return explain(_rendered(catalog, lift(query, context).shape).plan)
+    return explain(_written(catalog, lift(query, context).shape).plan)
 
 
-def _rendered(catalog: Catalog, shape: Shape) -> Rendered:
+def match_query(catalog: Catalog, query: Query, context: SecurityContext) -> tuple[Match, ...]:
+    """Which rollups of the model could serve `query`, and why the others cannot."""
+    if not any(cube.rollups for cube in catalog.cubes.values()):
+        return ()
+    lifted = lift(query, context)
+    return match_rollups(bind(catalog, lifted.shape), lifted.values)
+
+
+def _written(catalog: Catalog, shape: Shape) -> Written:
     with _lock:
         kept = _shapes.setdefault(catalog, OrderedDict())
         found = kept.get(shape)
         if found is not None:
             kept.move_to_end(shape)
             return found
-    made = verify(render(build(bind(catalog, shape))))
+    made = write(verify(render(build(bind(catalog, shape)))))
     with _lock:
         kept[shape] = made
         if len(kept) > _KEPT:
@@ -53,19 +63,21 @@ def _rendered(catalog: Catalog, shape: Shape) -> Rendered:
     return made
 
 
-def _filled(rendered: Rendered, lifted: Lifted, query: Query) -> Statement:
-    parameters: dict[str, Any] = {recipe.name: recipe.fill(lifted.values) for recipe in rendered.recipes}
+def _filled(written: Written, lifted: Lifted, query: Query) -> Statement:
+    for check in written.checks:
+        check.check(lifted.values)
+    parameters: dict[str, Any] = {recipe.name: recipe.fill(lifted.values) for recipe in written.recipes}
     if query.limit is not None:
         parameters["limit"] = query.limit
     if query.offset is not None:
         parameters["offset"] = query.offset
     return Statement(
-        sql=rendered.sql,
+        sql=written.sql,
         parameters=parameters,
-        columns=rendered.columns,
+        columns=written.columns,
         settings=SETTINGS,
-        total=rendered.total,
-        cubes=rendered.cubes,
+        total=written.total,
+        cubes=written.cubes,
         policy=_policy(lifted),
     )
 

@@ -10,7 +10,6 @@ import typer
 from api.cli.client import api, get, mint, quiet, read_settings, run
 from api.cli.options import Data
 from api.cli.output import complain
-from api.principal import Principal
 from core.errors import NotFound
 
 
@@ -26,6 +25,8 @@ def token(
     data: Data = None,
 ) -> None:
     """Print an access token for the Authorization header."""
+    from api.principal import Principal
+
     settings = quiet(read_settings(data))
     if (user is None) == (role is None):
         complain("Name a user (e-mail or id), or a service's --role.")

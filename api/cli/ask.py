@@ -13,7 +13,6 @@ from api.cli.client import api, get, load, quiet, read, read_settings, run
 from api.cli.options import Data, Models, Output
 from api.cli.output import Format, complain, console, print_json, print_record, print_rows
 from core.errors import ModelErrors
-from engine.model import load_catalog
 
 _FILTER_FORM = "member operator value[,value…]"
 
@@ -171,14 +170,27 @@ def check_models(
     folder: Annotated[Path | None, typer.Argument(help="The model folder; without it the one of the settings.")] = None,
 ) -> None:
     """Load every model file and report all mistakes with file and line."""
+    from engine.model import load_catalog
+
     place = folder or read_settings().models_dir
+    if not place.is_dir():
+        complain(f"{place} is not a folder")
+        raise typer.Exit(2)
     try:
-        catalog = load_catalog(place)
+        catalog = load_catalog(place, strict=True)
     except ModelErrors as error:
         for each in error.errors:
             complain(str(each))
+        files = {each.details.get("file") for each in error.errors}
+        complain(f"{place}: {_counted(len(error.errors), 'mistake')} in {_counted(len(files), 'file')}")
         raise typer.Exit(1) from None
-    console.print(f"{place}: {len(catalog.cubes)} cubes, {len(catalog.views)} views, no mistakes", highlight=False)
+    members = sum(len([*each.measures, *each.dimensions, *each.segments]) for each in catalog.cubes.values())
+    what = [_counted(len(catalog.cubes), "cube"), _counted(members, "member"), _counted(len(catalog.views), "view")]
+    console.print(f"{place}: {', '.join(what)}, no mistakes", highlight=False)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _read_json(file: str) -> Any:

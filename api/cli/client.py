@@ -1,4 +1,7 @@
-"""How a command reaches the API: the server that holds the data folder, else the application in this process."""
+"""How a command reaches the API: the server that holds the data folder, else the application in this process.
+
+The application and what it is made of are imported where they are needed: `--help` is answered without them.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx2
 import typer
-import uvloop
-from pydantic import ValidationError
 
-from api.app import create_app, started
-from api.auth.tokens import Tokens
 from api.cli.output import complain
-from api.principal import Principal
-from core.embedded import DataFolder, secret_key
 from core.errors import EduError, FolderInUse
-from core.settings import Settings
-from core.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from api.principal import Principal
+    from core.settings import Settings
 
 T = TypeVar("T")
-OPERATOR = Principal(role="operator", subject="command-line")
 
 
 class Refused(Exception):
@@ -33,6 +32,11 @@ class Refused(Exception):
 
 def read_settings(data: Path | None = None, **chosen: Any) -> Settings:
     """The settings, with what the command line says on top; log lines below warnings only for a server."""
+    from pydantic import ValidationError
+
+    from core.settings import Settings
+    from core.telemetry import configure_logging
+
     options = {name: value for name, value in {"data_dir": data, **chosen}.items() if value is not None}
     try:
         settings = Settings(**options)
@@ -46,20 +50,36 @@ def read_settings(data: Path | None = None, **chosen: Any) -> Settings:
 
 def quiet(settings: Settings) -> Settings:
     """The same settings for a short command: only warnings are logged, and for people."""
+    from core.telemetry import configure_logging
+
     calm = settings.model_copy(update={"log_level": "warning", "log_format": "console"})
     configure_logging(calm)
     return calm
 
 
+def operator() -> Principal:
+    """Whoever may read the data folder may do everything."""
+    from api.principal import Principal
+
+    return Principal(role="operator", subject="command-line")
+
+
 def mint(settings: Settings, principal: Principal, lifetime: timedelta) -> str:
     """A token signed with this installation's secret."""
+    from api.auth.tokens import Tokens
+    from core.embedded import DataFolder, secret_key
+
     return Tokens(secret_key(settings, DataFolder(settings.data_dir)), lifetime).issue(principal)
 
 
 @asynccontextmanager
-async def api(settings: Settings, principal: Principal = OPERATOR) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client that may do what `principal` may."""
-    headers = {"Authorization": f"Bearer {mint(settings, principal, timedelta(hours=1))}"}
+async def api(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that may do everything."""
+    import httpx2
+
+    from api.app import create_app, started
+
+    headers = {"Authorization": f"Bearer {mint(settings, operator(), timedelta(hours=1))}"}
     try:
         application = create_app(settings)
         async with started(application):
@@ -99,6 +119,9 @@ async def load(client: httpx2.AsyncClient, query: Any) -> dict[str, Any]:
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
     """Run a command's work; an error of ours becomes a line on stderr and exit code 1."""
+    import httpx2
+    import uvloop
+
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_awaited(work))

@@ -6,21 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from api.cli.client import api, get, quiet, read_settings, run
 from api.cli.options import Data, Output
 from api.cli.output import Format, complain, console, errors, print_json, print_rows, print_table
-from core.embedded import Stores, open_stores
 from core.errors import FolderInUse
-from core.settings import Settings
-from ingestion.importers import ImportReport
-from ingestion.importers import import_folder as bring
-from ingestion.loader import Loader
+
+if TYPE_CHECKING:
+    from core.embedded import Stores
+    from core.settings import Settings
+    from ingestion.importers import ImportReport
 
 _LAG_SECONDS = 60
 
@@ -62,6 +61,8 @@ def import_folder(
 
 
 async def _import(settings: Settings, folder: Path, source: str | None, rejects: Path | None) -> ImportReport:
+    from ingestion.importers import import_folder as bring
+
     async with record(settings) as (url, stores):
         with progress_bar() as told:
             report = await asyncio.to_thread(bring, url, folder, source=source, progress=told, rejects=rejects)
@@ -73,6 +74,8 @@ async def _import(settings: Settings, folder: Path, source: str | None, rejects:
 @asynccontextmanager
 async def record(settings: Settings) -> AsyncIterator[tuple[str, Stores | None]]:
     """The record's URL: that of a running server (which brings the rows to ClickHouse), else our own stores."""
+    from core.embedded import open_stores
+
     try:
         async with open_stores(settings) as stores:
             yield stores.postgres.url, stores
@@ -85,6 +88,8 @@ async def record(settings: Settings) -> AsyncIterator[tuple[str, Stores | None]]
 
 async def drain(stores: Stores) -> None:
     """Until ClickHouse has every committed row."""
+    from ingestion.loader import Loader
+
     loader = Loader(stores.postgres, stores.warehouse, stores.settings)
     try:
         with errors.status("bringing the rows to ClickHouse"):
@@ -171,6 +176,8 @@ def _side_by_side(pipelines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def settings(output: Output = Format.TABLE, data: Data = None) -> None:
     """Every setting with its value; secrets are not shown."""
+    from pydantic import SecretStr
+
     chosen = read_settings(data)
     rows = []
     for name, field in type(chosen).model_fields.items():

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hmac
-from dataclasses import replace
-from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx2
 import typer
-from fastapi import FastAPI
 
-from api.auth.passwords import Passwords
-from api.cli.ask import tables
-from api.cli.client import OPERATOR, load, mint, read_settings, run
-from api.cli.data import progress_bar
+from api.cli.client import read_settings, run
 from api.cli.options import Data
-from api.cli.output import Format, console, print_rows
-from api.cli.serve import Host, Port, Server, page_of_links, serving
-from api.deps import Services
-from core.embedded import DataFolder, secret_key
-from core.settings import Settings
-from ingestion.importers import import_source
-from ingestion.importers.district import Account, District
-
-_ROLES = ("admin", "teacher", "student")
-_QUERY: dict[str, Any] = {
-    "measures": ["responses.count", "responses.accuracy", "responses.average_time_seconds"],
-    "dimensions": ["quizzes.subject"],
-    "order": [["responses.count", "desc"]],
-}
+from api.cli.serve import Host, Port
 
 
 def demo(
@@ -45,60 +22,9 @@ def demo(
     data: Data = None,
 ) -> None:
     """Make a district if there is none, start the server, and show where to look."""
+    from api.cli.showcase import show
+    from ingestion.importers.district import District
+
     settings = read_settings(data, host=host, port=port, log_level="warning", log_format="console")
     district = District(schools=schools, classrooms_per_school=classrooms, students_per_classroom=students, days=days)
-    run(lambda: _demo(settings, district, exit_))
-
-
-async def _demo(settings: Settings, district: District, leave: bool) -> None:
-    async with serving(settings) as server:
-        password = demo_password(settings)
-        await _seed(_services(server.application), district, password)
-        page_of_links(server.url)
-        await _log_ins(_services(server.application), password)
-        await _answered(server, settings)
-        if leave:
-            return
-        console.print("\nCtrl-C stops the server.", style="dim")
-        await server.wait()
-
-
-def _services(application: FastAPI) -> Services:
-    services: Services = application.state.services
-    return services
-
-
-def demo_password(settings: Settings) -> str:
-    """The password of the made-up people: another one in each installation, made from its secret."""
-    digest = hmac.digest(secret_key(settings, DataFolder(settings.data_dir)), b"demo accounts", "sha256")
-    return base64.b32encode(digest)[:12].decode().lower()
-
-
-async def _seed(services: Services, district: District, password: str) -> None:
-    """Fill an empty record; a record with a school in it is left as it is."""
-    if await services.postgres.fetch_one("select 1 from schools limit 1"):
-        return
-    hashed = await Passwords().hash(password)
-    accounts = {role: Account(f"{role}@example.org", hashed) for role in _ROLES}
-    source = replace(district, accounts=accounts)
-    with progress_bar() as told:
-        report = await asyncio.to_thread(import_source, services.postgres.url, source, progress=told)
-    services.ingestion.loader.wake()
-    await services.ingestion.loader.drain(seconds=3600)
-    console.print(f"A made-up district: {report.inserted:,} rows in {report.seconds:.1f} s.\n", highlight=False)
-
-
-async def _log_ins(services: Services, password: str) -> None:
-    addresses = [f"{role}@example.org" for role in _ROLES]
-    found = await services.postgres.fetch("select 1 from users where email = any(%(emails)s)", {"emails": addresses})
-    if found:
-        console.print(f"\nLog in as {', '.join(addresses)}; the password is «{password}».", highlight=False)
-
-
-async def _answered(server: Server, settings: Settings) -> None:
-    token = mint(settings, OPERATOR, timedelta(hours=1))
-    async with httpx2.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as client:
-        answer = await load(client, _QUERY)
-    console.print("\nA question: how do the subjects compare?", highlight=False)
-    for rows in tables(answer):
-        print_rows(rows, Format.TABLE)
+    run(lambda: show(settings, district, exit_))

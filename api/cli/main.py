@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from api.cli import access, ask, data, demo, serve
-from api.health import product_version
 
 app = typer.Typer(
     name="eduanalytics",
@@ -32,6 +31,8 @@ app.add_typer(ask.models_app, name="models")
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from api.health import product_version
+
         typer.echo(product_version())
         raise typer.Exit
 

@@ -1,31 +1,15 @@
-"""serve, demo, load: the long-running commands."""
+"""serve, load: the long-running commands."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from socket import IPPROTO_TCP, TCP_NODELAY
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvicorn
-from fastapi import FastAPI
 
-from api.app import create_app
 from api.cli.client import read_settings, run
 from api.cli.options import Data, Models
 from api.cli.output import console
-from core.embedded import open_stores
-from core.errors import StartupError
-from core.settings import Settings
-from core.telemetry import log
-from ingestion.loader import Loader
 
-_GRACE_SECONDS = 10
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Host = Annotated[str | None, typer.Option(help="The address to listen on; without it EDU_HOST.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 0 takes a free one; without it EDU_PORT.")]
 
@@ -34,6 +18,8 @@ def serve(host: Host = None, port: Port = None, data: Data = None, models: Model
     """Start the server.
 
     With CLICKHOUSE_URL and --models but no DATABASE_URL it is the semantic layer alone, over any ClickHouse."""
+    from api.cli.server import serving
+
     settings = read_settings(data, host=host, port=port, models_dir=models)
 
     async def work() -> None:
@@ -43,111 +29,15 @@ def serve(host: Host = None, port: Port = None, data: Data = None, models: Model
     run(work)
 
 
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to us: uvicorn raises them again at its end, and the process would die before its time."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM: finish the requests at hand; once more: at once."""
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self._asked)
-        yield
-
-    def _asked(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-
-class Server:
-    """A running server: its application, its address, and its end."""
-
-    def __init__(self, application: FastAPI, url: str, inner: uvicorn.Server, task: asyncio.Task[None]) -> None:
-        self.application = application
-        self.url = url
-        self._inner = inner
-        self._task = task
-
-    async def wait(self) -> None:
-        """Until it is told to stop (SIGINT, SIGTERM)."""
-        await asyncio.shield(self._task)
-
-    async def stop(self) -> None:
-        """Finish the requests at hand, then end."""
-        self._inner.should_exit = True
-        await self._task
-
-
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Server]:
-    """A server that accepts requests; raises what kept it from starting."""
-    application = create_app(settings)
-    config = uvicorn.Config(
-        application,
-        host=settings.host,
-        port=settings.port,
-        ws="websockets-sansio",
-        ws_max_size=64 * 1024,
-        ws_per_message_deflate=False,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    socket = _bound(config, settings)
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
-    url = f"http://{host}:{socket.getsockname()[1]}"
-    application.state.url = url
-    inner = _Uvicorn(config)
-    task = asyncio.create_task(_served(inner, socket))
-    server = Server(application, url, inner, task)
-    try:
-        while not inner.started and not task.done():  # noqa: ASYNC110 - uvicorn tells it only by this flag
-            await asyncio.sleep(0.02)
-        if not inner.started:
-            await task
-            raise getattr(application.state, "failure", None) or StartupError("The server could not start.")
-        log.info("serving", url=url)
-        yield server
-    finally:
-        await server.stop()
-        socket.close()
-
-
-async def _served(inner: uvicorn.Server, listener: Any) -> None:
-    """Serve until told to stop; a start that fails ends quietly, for the caller tells why."""
-    logger = logging.getLogger("uvicorn.error")
-
-    def after_start(_: logging.LogRecord) -> bool:
-        return inner.started
-
-    logger.addFilter(after_start)
-    try:
-        await inner.serve(sockets=[listener])
-    except SystemExit:
-        return
-    finally:
-        logger.removeFilter(after_start)
-
-
-def _bound(config: uvicorn.Config, settings: Settings) -> Any:
-    try:
-        bound = config.bind_socket()
-        # asyncio sets this only on sockets that it made; without it a small frame waits 40 ms for the last one's ACK
-        bound.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        return bound
-    except (OSError, SystemExit):
-        raise StartupError(
-            f"Port {settings.port} of {settings.host} is taken.", hint="Choose another with --port, or stop the other."
-        ) from None
-
-
 def load(
     once: Annotated[bool, typer.Option("--once", help="Bring over what is there now, then end.")] = False,
     data: Data = None,
 ) -> None:
     """Run the loader alone: it brings committed rows to ClickHouse."""
+    from api.cli.server import until_stopped
+    from core.embedded import open_stores
+    from ingestion.loader import Loader
+
     settings = read_settings(data)
 
     async def work() -> None:
@@ -160,14 +50,6 @@ def load(
                 await until_stopped(loader.run)
 
     run(work)
-
-
-async def until_stopped(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `work(stop)`; `stop` is set by SIGINT or SIGTERM."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    await work(stop)
 
 
 def page_of_links(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from api.queries.definitions import may_see_definitions, member_definition, owner_definition
 from engine.model.catalog import (
     Catalog,
     Cube,
@@ -16,10 +17,12 @@ from engine.model.catalog import (
     View,
     ViewMember,
 )
+from engine.model.lint import member_name
 from engine.query.access import SecurityContext, visible
 from engine.run.annotation import describe_granularity, drill, member_type
 
 Json = dict[str, Any]
+_SUGGESTIONS = ("suggest_filter_values", "enable_suggestions")
 _FORMATS = {
     "currency": "$,.2~f",
     "percent": ".2~%",
@@ -32,7 +35,8 @@ _PRECISE = {"number": ",.{}f", "percent": ".{}%", "currency": "$,.{}f"}
 
 
 def meta_body(catalog: Catalog, context: SecurityContext, *, extended: bool = False, only_views: bool = False) -> Json:
-    """The cubes and views with at least one visible member."""
+    """The cubes and views with at least one visible member; `extended` for who may see how they are made."""
+    extended = extended and may_see_definitions(context)
     components = _components(catalog)
     owners: list[Cube | View] = [*([] if only_views else catalog.cubes.values()), *catalog.views.values()]
     told = (_owner(owner, catalog, context, components, extended) for owner in owners if owner.shown.public)
@@ -54,6 +58,10 @@ def _owner(
     def shown(members: Mapping[str, Any]) -> list[Any]:
         return [each for each in members.values() if each.shown.public and (allowed is None or each.name in allowed)]
 
+    def more(each: Measure | Dimension | Segment | ViewMember) -> Json:
+        return member_definition(each) if extended else {}
+
+    whole = allowed is None or {each.name for each in _all_public(owner)} <= allowed
     is_view = isinstance(owner, View)
     told: Json = {
         "name": owner.name,
@@ -71,9 +79,9 @@ def _owner(
     return (
         told
         | {
-            "measures": [_measure(catalog, each) for each in shown(owner.measures)],
-            "dimensions": [_dimension(each) for each in shown(owner.dimensions)],
-            "segments": [_segment(each) for each in shown(owner.segments)],
+            "measures": [_measure(catalog, each) | more(each) for each in shown(owner.measures)],
+            "dimensions": [_dimension(catalog, each) | more(each) for each in shown(owner.dimensions)],
+            "segments": [_segment(each) | more(each) for each in shown(owner.segments)],
             "hierarchies": [
                 _hierarchy(each, owner.name)
                 for each in owner.hierarchies.values()
@@ -82,8 +90,13 @@ def _owner(
             "folders": [_flat(each) for each in _folders(owner)],
             "nestedFolders": [_nested(each) for each in _folders(owner)],
         }
-        | (_extended(owner) if extended else {})
+        | (owner_definition(owner) if extended and whole else {})
     )
+
+
+def _all_public(owner: Cube | View) -> Iterable[Any]:
+    groups: tuple[Mapping[str, Any], ...] = (owner.measures, owner.dimensions, owner.segments)
+    return (each for group in groups for each in group.values() if each.shown.public)
 
 
 def _measure(catalog: Catalog, each: Measure | ViewMember) -> Json:
@@ -99,11 +112,11 @@ def _measure(catalog: Catalog, each: Measure | ViewMember) -> Json:
     }
 
 
-def _dimension(each: Dimension | ViewMember) -> Json:
+def _dimension(catalog: Catalog, each: Dimension | ViewMember) -> Json:
     dimension = cast(Dimension, each.member if isinstance(each, ViewMember) else each)
     told = _shown(each) | {
         "type": member_type(dimension),
-        "suggestFilterValues": dimension.extra.get("suggest_filter_values", True) is not False,
+        "suggestFilterValues": False not in (dimension.extra.get(key) for key in _SUGGESTIONS),
         "primaryKey": dimension.primary_key,
         **_alias(each),
     }
@@ -111,7 +124,21 @@ def _dimension(each: Dimension | ViewMember) -> Json:
         told["formatDescription"] = _format(each.shown.format, dimension.type)
     if dimension.granularities:
         told["granularities"] = [describe_granularity(own) for own in dimension.granularities.values()]
-    return told | {key: dimension.extra[key] for key in ("order", "key", "links") if dimension.extra.get(key)}
+    told |= {key: dimension.extra[key] for key in ("order", "links") if dimension.extra.get(key)}
+    key = _key(catalog, each, dimension)
+    return told | ({"key": key} if key else {})
+
+
+def _key(catalog: Catalog, each: Dimension | ViewMember, dimension: Dimension) -> str | None:
+    """The full name of the dimension which identifies what this one names; a view's if it has it."""
+    given = dimension.extra.get("key")
+    if not isinstance(given, str):
+        return None
+    name = member_name(given, dimension.cube)
+    if isinstance(each, ViewMember):
+        own = catalog.views[each.view].dimensions.values()
+        return next((other.full_name for other in own if other.alias_member == name), None)
+    return name
 
 
 def _segment(each: Segment | ViewMember) -> Json:
@@ -159,21 +186,6 @@ def _members(folder: Folder) -> list[str]:
 def _nested(folder: Folder) -> Json:
     members = [each if isinstance(each, str) else _nested(each) for each in folder.members]
     return {"name": folder.name, "members": members}
-
-
-def _extended(owner: Cube | View) -> Json:
-    told: Json = {"fileName": owner.source.file}
-    if isinstance(owner, Cube):
-        told |= {
-            "sql": owner.sql.text if owner.sql else None,
-            "sqlTable": owner.table,
-            "refreshKey": owner.extra.get("refresh_key"),
-        }
-        told["joins"] = [
-            {"name": join.name, "relationship": join.relationship, "sql": join.sql.text}
-            for join in owner.joins.values()
-        ]
-    return {key: value for key, value in told.items() if value is not None}
 
 
 def _components(catalog: Catalog) -> dict[str, int]:

@@ -1,8 +1,9 @@
-"""/cubejs-api/v1: load, subscribe, sql, meta, dry-run. Cube's shapes, also for errors."""
+"""/cubejs-api/v1: load, subscribe, sql, meta, dry-run, running-query. Cube's shapes, also for errors."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Annotated, Any
 
 import orjson
@@ -10,10 +11,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from api.deps import get_services, require, security_context
+from api.deps import Caller, get_services, require, security_context
+from api.principal import Principal
+from api.queries.refusals import refusal_body, stage_body
 from api.queries.service import Queries, while_connected
-from api.queries.shapes import stage_body
-from core.errors import ContinueWait, EduError, InvalidDate, InvalidQuery, QueryError, Unauthenticated, Unavailable
+from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
 from core.telemetry import log
 from engine.query.access import SecurityContext
 
@@ -36,6 +38,7 @@ class CubeRoute(APIRoute):
         return answer
 
 
+_SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
 cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require())], route_class=CubeRoute)
 Context = Annotated[SecurityContext, Depends(security_context)]
@@ -67,12 +70,19 @@ Service = Annotated[Queries, Depends(queries)]
 @cube.get("/load", summary="Ask a question")
 @cube.post("/load", summary="Ask a question", openapi_extra=_QUERY)
 @cube.get("/subscribe", summary="Ask a question again and again")
-async def load(request: Request, service: Service, context: Context) -> Response:
+async def load(request: Request, service: Service, context: Context, caller: Caller) -> Response:
     """Rows, with what their columns mean. A query that takes long answers `Continue wait`: ask the same again."""
     given = await _given(request)
     multi, cache = given.get("queryType") == "multi", given.get("cache")
-    work = service.load(given.get("query"), context, multi=multi, cache=cache)
+    requester = _requester(request.headers.get("x-request-id"), caller)
+    work = service.load(given.get("query"), context, multi=multi, cache=cache, requester=requester)
     return await _answer(work, request)
+
+
+@cube.delete("/running-query/{request_id}", summary="Stop a question")
+async def stop(request_id: str, service: Service, caller: Caller) -> Response:
+    """Stop what runs for the caller's own request of that `x-request-id`, unless others wait for the same."""
+    return Response(service.cancel(request_id, _requester(request_id, caller)), media_type="application/json")
 
 
 @cube.get("/sql", summary="The SQL of a question")
@@ -93,10 +103,11 @@ async def dry_run(request: Request, service: Service, context: Context) -> Respo
 
 @cube.get("/meta", summary="What can be asked")
 async def meta(request: Request, service: Service, context: Context) -> Response:
-    """Cubes, views and their members, as far as the caller may see them."""
+    """Cubes, views and their members, as far as the caller may see them; `?extended` adds SQL, joins and rollups."""
     flags = request.query_params
     only_views = flags.get("onlyViews", "").lower() == "true"
-    return await _answer(service.meta(context, extended="extended" in flags, only_views=only_views), request)
+    extended = flags.get("extended", "false").lower() != "false"
+    return await _answer(service.meta(context, extended=extended, only_views=only_views), request)
 
 
 health = APIRouter(include_in_schema=False)
@@ -121,6 +132,13 @@ async def alive() -> Response:
 router = APIRouter()
 router.include_router(cube)
 router.include_router(health)
+
+
+def _requester(request_id: str | None, caller: Principal) -> Hashable | None:
+    """One request of one caller, whichever span of it: `<id>-span-3`."""
+    if not request_id:
+        return None
+    return _SPAN.sub("", request_id), caller.role, caller.user_id, caller.subject
 
 
 async def _given(request: Request) -> dict[str, Any]:
@@ -148,21 +166,16 @@ async def _disconnected(request: Request) -> None:
 
 
 def refusal(error: EduError) -> Response:
-    """An error in Cube's shape; what the planner refuses is a `UserError`."""
-    status = 403 if isinstance(error, Unauthenticated) else error.status
+    """An error in Cube's shape; what the planner refuses is a `UserError`. Beside Cube's keys stand ours."""
     if isinstance(error, Unauthenticated):
-        return _json({"error": error.message if error.code == "no_token" else "Invalid token"}, status)
+        return _json({"error": error.message if error.code == "no_token" else "Invalid token"}, 403)
     if isinstance(error, ContinueWait):
         return _json(stage_body(**error.details), 200)
     if isinstance(error, Unavailable):
         log.warning("query_failed", code=error.code, reason=error.message, cause=error.details.get("cause"))
-        return _json({"error": error.message}, status)
-    body: dict[str, Any] = {"error": error.message}
-    if isinstance(error, QueryError) and not isinstance(error, InvalidQuery | InvalidDate):
-        body = {"type": "UserError", "error": error.message.removesuffix(".")}
-    body |= {"hint": error.hint} if error.hint else {}
-    return _json(body | ({"path": error.details["path"]} if "path" in error.details else {}), status)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+    return _json(refusal_body(error), error.status, headers)
 
 
-def _json(body: dict[str, Any], status: int) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json")
+def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 import orjson
@@ -22,12 +22,20 @@ class Queries:
         self.engine = engine
         self._wait = wait
 
-    async def load(self, payload: Any, context: SecurityContext, *, multi: bool, cache: str | None) -> bytes:
+    async def load(
+        self,
+        payload: Any,
+        context: SecurityContext,
+        *,
+        multi: bool,
+        cache: str | None,
+        requester: Hashable | None = None,
+    ) -> bytes:
         """/load; ContinueWait while the query still runs."""
         request = self.engine.normalize(payload, cache)
         if not multi:
             check_single(request)
-        answer: Answer = await self.engine.run(request, context, wait=self._wait)
+        answer: Answer = await self.engine.run(request, context, wait=self._wait, requester=requester)
         return orjson.dumps(load_body(answer, multi=multi))
 
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
@@ -36,15 +44,19 @@ class Queries:
         return orjson.dumps(sql_body(self.engine.compile(request, context), request), default=str)
 
     async def dry_run(self, payload: Any, context: SecurityContext) -> bytes:
-        """/dry-run: everything but running it."""
+        """/dry-run: everything but running it; with what it would read, and which rollups could serve it."""
         request = self.engine.normalize(payload)
-        self.engine.compile(request, context)
-        return orjson.dumps(dry_run_body(request))
+        checked = await self.engine.check(request, context)
+        return orjson.dumps(dry_run_body(request, checked))
 
     async def meta(self, context: SecurityContext, *, extended: bool, only_views: bool) -> bytes:
         """/meta."""
         body = meta_body(self.engine.catalog, context, extended=extended, only_views=only_views)
         return orjson.dumps(body, default=str)
+
+    def cancel(self, request_id: str, requester: Hashable) -> bytes:
+        """/running-query: what runs for the request alone is stopped."""
+        return orjson.dumps({"requestId": request_id, "cancelled": self.engine.executor.cancel(requester)})
 
 
 async def while_connected(work: Awaitable[bytes], disconnected: Callable[[], Awaitable[None]]) -> bytes | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from core.errors import InvalidQuery
+from engine.plan.rollups import Match
 from engine.query.normalisation import REGULAR, Request
 from engine.query.request import Query
-from engine.run.engine import Answer
+from engine.run.cost import Cost
+from engine.run.engine import Answer, Checked
 from engine.run.result import Result
 from engine.sql.statement import Statement
 
 Json = dict[str, Any]
+_COUNTED = ("rows", "bytes", "parts", "marks")
+_UNBUILT = "It is not built: the answer comes from the raw tables."
 
 
 def load_body(answer: Answer, *, multi: bool) -> Json:
@@ -86,8 +91,8 @@ def _sql(statement: Statement, query: Query) -> Json:
     return {"sql": body, "dataSource": "default"}
 
 
-def dry_run_body(request: Request) -> Json:
-    """The answer to /dry-run: the queries as they were understood."""
+def dry_run_body(request: Request, checked: Sequence[Checked]) -> Json:
+    """The answer to /dry-run: the queries as they were understood, their cost, the rollups which could serve them."""
     return {
         "queryType": request.type,
         "normalizedQueries": [
@@ -96,6 +101,38 @@ def dry_run_body(request: Request) -> Json:
         "queryOrder": [query_order(query) for query in request.queries],
         "transformedQueries": [transformed(query) for query in request.queries],
         "pivotQuery": {**request.pivot, "cacheMode": request.cache},
+        "cost": _cost([each.cost for each in checked]),
+        "rollups": [_rollup(index, match) for index, each in enumerate(checked) for match in each.rollups],
+        "usedPreAggregations": {},
+    }
+
+
+def _cost(costs: Sequence[Cost]) -> Json:
+    """The sum, and query by query which tables; `problem` says why something is not known."""
+    told = [
+        {
+            **{what: cost.total(what) for what in _COUNTED},
+            "tables": [asdict(table) for table in cost.tables],
+            **({} if cost.problem is None else {"problem": cost.problem}),
+        }
+        for cost in costs
+    ]
+    return {**{what: sum(cost.total(what) for cost in costs) for what in _COUNTED}, "queries": told}
+
+
+def _rollup(query: int, match: Match) -> Json:
+    """No rollup table is built in this version: what matches is told, and that the raw tables answer all the same."""
+    reason = f"{match.reason} {_UNBUILT}" if match.matches else match.reason
+    rollup = match.rollup
+    return {
+        "name": rollup.full_name,
+        "type": rollup.type,
+        "query": query,
+        "matches": match.matches,
+        "preferred": match.preferred,
+        "built": False,
+        "reason": reason,
+        **({"notes": list(rollup.notes)} if rollup.notes else {}),
     }
 
 
@@ -121,8 +158,3 @@ def transformed(query: Query) -> Json:
         "measures": list(query.measures),
         "hasNoTimeDimensionsWithoutGranularity": all(time.granularity for time in query.time_dimensions),
     }
-
-
-def stage_body(stage: str, time_elapsed: int) -> Json:
-    """«Continue wait»: the client asks again at once."""
-    return {"error": "Continue wait", "stage": stage, "timeElapsed": time_elapsed}

@@ -10,7 +10,9 @@ from sqlglot import exp
 
 from core.errors import ModelError, UnknownMember, nearest
 from engine.model.rights import Policy
-from engine.model.terms import Granularity, Shown, Source, Sql
+from engine.model.rollups import Rollup
+from engine.model.stages import RollingWindow, Snapshot, Stage
+from engine.model.terms import Granularity, Interval, Shown, Source, Sql
 
 Relationship = Literal["one_to_one", "one_to_many", "many_to_one"]
 
@@ -32,6 +34,9 @@ class Dimension:
     sub_query: bool = False
     propagate_filters: bool = False
     granularities: Mapping[str, Granularity] = field(default_factory=dict)
+    values: tuple[str, ...] = ()
+    stage: Stage | None = None
+    shifts: tuple[NamedShift, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
 
@@ -43,10 +48,20 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """CASE WHEN `when` THEN label …; a label is a text or SQL."""
+    """CASE WHEN condition THEN label …; a label is a text or SQL. With `switch`, a condition is a value of it."""
 
-    when: tuple[tuple[Sql, str | Sql], ...]
+    when: tuple[tuple[str | Sql, str | Sql], ...]
     otherwise: str | Sql | None
+    switch: Sql | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedShift:
+    """How a calendar's time dimension is shifted: `sql` gives the moment under which a row counts."""
+
+    name: str | None
+    interval: Interval | None
+    sql: Sql | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +77,10 @@ class Measure:
     filters: tuple[Sql, ...] = ()
     drill_filters: tuple[Sql, ...] = ()
     drill_members: tuple[str, ...] = ()
+    window: RollingWindow | None = None
+    stage: Stage | None = None
+    snapshot: Snapshot | None = None
+    case: Case | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
 
@@ -129,6 +148,7 @@ class Cube:
     segments: Mapping[str, Segment]
     hierarchies: Mapping[str, Hierarchy]
     policies: tuple[Policy, ...]
+    rollups: Mapping[str, Rollup] = field(default_factory=dict)
     data_source: str = "default"
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
@@ -248,20 +268,23 @@ class Catalog:
         """The cube or view of that name; UnknownMember with the nearest names if there is none."""
         found = self.cubes.get(name) or self.views.get(name)
         if found is None:
-            close = nearest(name, [*self.cubes, *self.views])
-            raise UnknownMember(f"There is no cube or view '{name}'.", hint=_did_you_mean(close), nearest=close)
+            owners: list[Cube | View] = [*self.cubes.values(), *self.views.values()]
+            close = nearest(name, [each.name for each in owners if each.shown.public])
+            hint = _did_you_mean(close)
+            raise UnknownMember(f"There is no cube or view '{name}'.", hint=hint, nearest=close, member=name)
         return found
 
     def member(self, name: str) -> Member | ViewMember:
         """The member `cube.name` or `view.name`; UnknownMember with the nearest names if there is none."""
         head, dot, tail = name.partition(".")
         if not dot:
-            raise UnknownMember(f"'{name}' is not a member: write 'cube.member'.")
+            raise UnknownMember(f"'{name}' is not a member: write 'cube.member'.", member=name)
         owner = self.owner(head)
         found = owner.member(tail)
         if found is None:
             close = nearest(name, [member for member in names(owner) if owner.member(member.partition(".")[2])])
-            raise UnknownMember(f"'{tail}' not found for path '{name}'.", hint=_did_you_mean(close), nearest=close)
+            hint = _did_you_mean(close)
+            raise UnknownMember(f"'{tail}' not found for path '{name}'.", hint=hint, nearest=close, member=name)
         return found
 
     def tree(self, name: str) -> exp.Expr:
@@ -284,7 +307,7 @@ def fresh(tree: exp.Expr) -> exp.Expr:
             this=exp.Identifier(this=name.this, quoted=name.args.get("quoted")),
             table=exp.Identifier(this=table.this, quoted=table.args.get("quoted")),
         )
-    return tree.copy()
+    return tree.__deepcopy__({})
 
 
 def names(owner: Cube | View) -> Iterator[str]:

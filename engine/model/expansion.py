@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import ModelError, nearest
+from engine.model.asked import ASKED, asked
 from engine.model.catalog import Case, Cube, Dimension, Expanded, Measure, Member
 from engine.model.markers import (
-    CONTEXT,
-    FILTERED,
     FORMULAS,
     LOCAL,
     SCAN,
     TRUNCATED,
     identifier,
     null_on_zero,
-    plain_table,
     sub_query_alias,
 )
-from engine.model.references import SELF, marked, parse_fragment
+from engine.model.references import SELF, marked, parse_condition
 from engine.model.terms import PREDEFINED, Reference, Source, Sql
 
 if TYPE_CHECKING:
@@ -37,36 +35,56 @@ class Expansion:
         self.measures: dict[str, None] = {}
         self.sub_queries: dict[str, None] = {}
         self.unsupported: str | None = None
+        self.staged = False
 
     def ways(self) -> tuple[tuple[str, ...], ...]:
         """The join paths met, the cube itself first."""
         return tuple(self.paths)
 
     def of(self, member: Member) -> Expanded:
+        """The member's value, and the condition under which a measure counts a row."""
         self.unsupported = getattr(member, "unsupported", None)
         condition = None
         if isinstance(member, Dimension):
             tree: exp.Expr | None = self._dimension(member)
+            for index, shift in enumerate(member.shifts):
+                shown = Expanded(self.sql(shift.sql), ()) if shift.sql is not None else Expanded(None, ())
+                self.expander.done[f"{member.full_name}#shift{index}"] = shown
         elif isinstance(member, Measure):
-            tree = self.sql(member.sql) if member.sql else None
+            self.staged = member.stage is not None or member.case is not None
+            tree = self._measure_value(member)
             condition = self._all(member.filters)
             if member.drill_filters:
                 rows = self._all((*member.filters, *member.drill_filters))
                 self.expander.done[f"{member.full_name}#rows"] = Expanded(None, (), rows)
-            tree = null_on_zero(tree) if tree is not None and member.type in FORMULAS else tree
-            if self.measures and member.type not in FORMULAS and not self.unsupported:
-                self.unsupported = "aggregates of aggregates"
+            if self.measures and member.type not in FORMULAS and member.stage is None and not self.unsupported:
+                self.unsupported = "aggregates of aggregates (multi_stage: true)"
         else:
             tree = self.sql(member.sql)
+        if not isinstance(member, Measure) and self.measures:
+            self.unsupported = self.unsupported or "an aggregate for each row (a dimension with sub_query: true)"
+        if not isinstance(member, Measure) and _has_window(tree, member.sql):
+            self.unsupported = self.unsupported or "a window over rows, which belongs into the cube's own sql"
         return Expanded(tree, self.ways(), condition, tuple(self.measures), tuple(self.sub_queries), self.unsupported)
+
+    def _measure_value(self, measure: Measure) -> exp.Expr | None:
+        for index, (order, _) in enumerate(measure.stage.order if measure.stage else ()):
+            self.expander.done[f"{measure.full_name}#order{index}"] = Expanded(self.sql(order), ())
+        if measure.case is not None:
+            return self._case(measure.case)
+        tree = self.sql(measure.sql) if measure.sql else None
+        return null_on_zero(tree) if tree is not None and measure.type in FORMULAS else tree
 
     def _all(self, conditions: tuple[Sql, ...]) -> exp.Expr | None:
         trees = [exp.paren(self.sql(each), copy=False) for each in conditions]
         return exp.and_(*trees, copy=False) if trees else None
 
     def _dimension(self, dimension: Dimension) -> exp.Expr:
-        if dimension.sub_query:
+        if dimension.sub_query or dimension.stage is not None:
             return self._sub_query(dimension)
+        if dimension.type == "switch":
+            self.sub_queries[dimension.full_name] = None
+            return exp.Column(this=identifier("value"), table=identifier(sub_query_alias(dimension.full_name)))
         if dimension.case:
             return self._case(dimension.case)
         if dimension.latitude and dimension.longitude:
@@ -75,21 +93,42 @@ class Expansion:
         return self.sql(dimension.sql) if dimension.sql else exp.null()
 
     def _sub_query(self, dimension: Dimension) -> exp.Expr:
-        if dimension.sql is None or not any(each.kind == "member" for each in dimension.sql.references):
+        if dimension.stage is None and not (
+            dimension.sql and any(each.kind == "member" for each in dimension.sql.references)
+        ):
             self.unsupported = "sub-query dimensions without a measure"
         inner = Expansion(self.expander, self.cube)
-        tree = inner.sql(dimension.sql) if dimension.sql else exp.null()
+        inner.staged = dimension.stage is not None
+        if dimension.case is not None:
+            tree: exp.Expr = inner._case(dimension.case)
+        else:
+            tree = inner.sql(dimension.sql) if dimension.sql else exp.null()
         self.unsupported = self.unsupported or inner.unsupported
         self.expander.done[f"{dimension.full_name}#value"] = Expanded(
             tree, inner.ways(), measures=tuple(inner.measures), sub_queries=tuple(inner.sub_queries)
         )
+        for name in dimension.stage.include if dimension.stage else ():
+            self._include(name, dimension.source)
         self.sub_queries[dimension.full_name] = None
         return exp.Column(this=identifier("value"), table=identifier(sub_query_alias(dimension.full_name)))
 
+    def _include(self, name: str, source: Source) -> None:
+        """The way to a dimension by which a stage groups too."""
+        cube = self._known(name.partition(".")[0], source)
+        member = cube.dimensions.get(name.split(".")[1])
+        if member is not None:
+            way = () if cube is self.cube else (cube.name,)
+            self._absorb(self.expander.member(member), (self.cube.name, *way))
+
     def _case(self, case: Case) -> exp.Expr:
+        switch = self.sql(case.switch) if case.switch is not None else None
         result = exp.Case()
         for when, label in case.when:
-            result = result.when(self.sql(when), self._label(label), copy=False)
+            if isinstance(when, Sql):
+                condition = self.sql(when)
+            else:
+                condition = exp.EQ(this=(switch or exp.null()).copy(), expression=exp.Literal.string(when))
+            result = result.when(condition, self._label(label), copy=False)
         return result.else_(self._label(case.otherwise), copy=False) if case.otherwise is not None else result
 
     def _label(self, label: str | Sql) -> exp.Expr:
@@ -109,62 +148,28 @@ class Expansion:
             number = marked(column.name)
             if number is not None and not column.table:
                 column.replace(self._replacement(sql.references[number], sql.source))
-        for star in list(root.find_all(exp.Table)):
-            number = marked(star.name)
-            if number is not None:
-                self.unsupported = self.unsupported or "tables of other cubes inside a member's sql"
+        self.nested(root, sql)
         tree: exp.Expr = root.this
         tree.pop()
         return tree
 
-    def table(self, sql: Sql) -> exp.Expr:
-        """The SELECT of a cube; other cubes' tables within become `__scan__cube`, `SELECT * FROM t` becomes t."""
-        tree = sql.tree.copy()
+    def nested(self, tree: exp.Expr, sql: Sql) -> dict[str, str]:
+        """Tables of other cubes inside a SELECT become `__scan__cube`; cube → the alias that it has there."""
+        aliases: dict[str, str] = {}
         for table in list(tree.find_all(exp.Table)):
             number = marked(table.name)
             if number is not None and sql.references[number].kind in ("sql", "cube", "member"):
-                name = (sql.references[number].path or (sql.references[number].member,))[0]
-                other = self._known(name or "", sql.source)
+                reference = sql.references[number]
+                name = (reference.path or (reference.member or "",))[0]
+                other = self.cube if name == SELF else self._known(name, sql.source)
                 table.set("this", exp.to_identifier(SCAN + other.name))
-        root = exp.Paren(this=tree)
-        for column in list(root.find_all(exp.Column)):
-            number = marked(column.table) if column.table else marked(column.name)
-            if number is not None:
-                column.replace(self._in_table(sql.references[number], sql.source))
-        tree = root.this
-        tree.pop()
-        return plain_table(tree)
-
-    def _in_table(self, reference: Reference, source: Source) -> exp.Expr:
-        if reference.kind in ("filter_params", "security_context"):
-            return self._asked(reference, source)
-        self.unsupported = self.unsupported or "member references in a cube's sql"
-        return exp.true()
-
-    def _asked(self, reference: Reference, source: Source) -> exp.Expr:
-        """A condition that depends on the query or on the caller."""
-        argument = (reference.argument or "").strip()
-        text = argument[1:-1] if argument[:1] in ("'", '"') else argument
-        inner = parse_fragment(text, source) if text and "lambda" not in text and "FILTER_" not in text else None
-        if reference.kind == "security_context":
-            name = exp.Literal.string(".".join(reference.path))
-            how = exp.Literal.string(reference.member or "unsafeValue")
-            return exp.Anonymous(this=CONTEXT, expressions=[name, how, *([inner] if inner is not None else [])])
-        if inner is None or not reference.path:
-            self.unsupported = self.unsupported or "FILTER_PARAMS with a callback or in a FILTER_GROUP"
-            return exp.true()
-        name = exp.Literal.string(f"{reference.path[0]}.{reference.member}")
-        return exp.Anonymous(this=FILTERED, expressions=[name, inner])
+                aliases[other.name] = table.alias or other.name
+        return aliases
 
     def _replacement(self, reference: Reference, source: Source) -> exp.Expr:
-        if reference.kind == "utils" and reference.member == "convertTz" and reference.argument:
-            column = exp.column(reference.argument.strip("'\""), table=identifier(self.cube.alias))
-            return exp.Anonymous(this=LOCAL, expressions=[column])
-        if reference.kind in ("filter_params", "security_context"):
-            return self._asked(reference, source)
-        if reference.kind in ("utils", "sql"):
-            self.unsupported = self.unsupported or f"{reference.kind.upper()} in a member's sql"
-            return exp.true()
+        if reference.kind in ASKED:
+            self.expander.asked(reference, source)
+            return asked(reference, lambda text: self.sql(parse_condition(text, source, bare=False)))
         return self._member(reference, source)
 
     def _member(self, reference: Reference, source: Source) -> exp.Expr:
@@ -181,6 +186,9 @@ class Expansion:
             raise ModelError(f"{source}: sql: {problem}.", hint=hint, file=source.file, line=source.line, key="sql")
         if isinstance(member, Measure):
             return self._measure(member)
+        if self.staged and isinstance(member, Dimension):
+            self.expander.member(member)
+            return exp.Placeholder(this=member.full_name)
         inner = self.expander.member(member)
         self._absorb(inner, path)
         tree = inner.tree.copy() if inner.tree is not None else exp.null()
@@ -194,8 +202,15 @@ class Expansion:
 
     def _truncated(self, cube: Cube, rest: list[str], path: tuple[str, ...], source: Source) -> exp.Expr:
         dimension = cube.dimensions[rest[0]]
+        if dimension.type != "time":
+            problem = f"'{dimension.full_name}' is a {dimension.type}; only a time has granularities"
+            raise ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
         if rest[1] not in PREDEFINED and rest[1] not in dimension.granularities:
-            raise ModelError(f"{source}: sql: '{dimension.full_name}' has no granularity '{rest[1]}'.")
+            problem = f"'{dimension.full_name}' has no granularity '{rest[1]}'"
+            raise ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
+        custom = dimension.granularities.get(rest[1])
+        if custom is not None and custom.sql is not None:
+            return exp.Anonymous(this=LOCAL, expressions=[Expansion(self.expander, cube).sql(custom.sql)])
         inner = self.expander.member(dimension)
         self._absorb(inner, path)
         tree = inner.tree.copy() if inner.tree is not None else exp.null()
@@ -248,6 +263,11 @@ class Expansion:
                 f"{source}: sql: there is no cube '{name}'.", hint=hint, file=source.file, line=source.line, key="sql"
             )
         return found
+
+
+def _has_window(tree: exp.Expr | None, sql: Sql | None) -> bool:
+    """Whether rows are compared with each other: no condition and no group can be made of that."""
+    return tree is not None and sql is not None and "over" in sql.text.lower() and tree.find(exp.Window) is not None
 
 
 def _is_bucket(cube: Cube, rest: list[str]) -> bool:

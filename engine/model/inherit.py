@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from core.errors import nearest
-from engine.model.document import Entry, Items
+from engine.model.document import Entry, Items, doubled, snake, snake_keys
 from engine.model.schema import Mistakes
 from engine.model.terms import Source
 
 _MERGED = ("measures", "dimensions", "segments", "hierarchies", "pre_aggregations", "cubes", "folders")
 _ADDED = ("joins", "access_policy", "default_filters")
+_DEEPEST = 30
 _OWN = ("name", "title", "sql_alias", "extends")
 
 
 def inherit(entries: list[Entry], mistakes: Mistakes) -> list[Entry]:
     """The entries with what they extend merged in, in the same order."""
-    by_name = {str(entry.get("name")): entry for entry in entries}
-    return [_merged(entry, by_name, mistakes, ()) for entry in entries]
+    for entry in entries:
+        for key in doubled(entry):
+            mistakes.add(Source(entry.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
+    spelled = [snake_keys(entry) for entry in entries]
+    by_name = {str(entry.get("name")): entry for entry in spelled}
+    return [_merged(entry, by_name, mistakes, ()) for entry in spelled]
 
 
 def _merged(entry: Entry, by_name: dict[str, Entry], mistakes: Mistakes, above: tuple[str, ...]) -> Entry:
@@ -27,6 +32,9 @@ def _merged(entry: Entry, by_name: dict[str, Entry], mistakes: Mistakes, above: 
     name = str(entry.get("name"))
     source = Source(entry.file, entry.line_of("extends"))
     parent = by_name.get(str(parent_name).strip("{}"))
+    if len(above) >= _DEEPEST:
+        mistakes.add(source, f"cubes extend each other more than {_DEEPEST} deep.", key="extends")
+        return entry
     if parent is None or parent is entry or name in above:
         close = nearest(str(parent_name), [each for each in by_name if each != name])
         hint = f"Did you mean '{close[0]}'?" if close and parent is None else None
@@ -58,7 +66,7 @@ def _combined(parent: Items, child: Items, *, by_name: bool) -> Items:
     places = {_key(item): index for index, item in enumerate(parent)} if by_name else {}
     for item, line in zip(child, child.lines, strict=True):
         index = places.get(_key(item))
-        if index is None:
+        if index is None or _key(item) is None:
             result.append(item)
             result.lines.append(line)
         else:
@@ -70,4 +78,5 @@ def _combined(parent: Items, child: Items, *, by_name: bool) -> Items:
 def _key(item: Any) -> Any:
     if not isinstance(item, dict):
         return None
-    return item.get("name") or item.get("join_path")
+    key = item.get("name") or item.get("join_path")
+    return key if isinstance(key, str) else None

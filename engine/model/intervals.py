@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from engine.model.terms import Interval
 
-_PART = re.compile(r"\s*([-+]?\d+)\s*(second|minute|hour|day|week|month|quarter|year)s?\s*", re.IGNORECASE)
+_PART = re.compile(r"\s*([-+]?\d{1,9})\s*(second|minute|hour|day|week|month|quarter|year)s?\s*", re.IGNORECASE)
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400}
 _PARENTS = {"month": 12, "quarter": 4, "hour": 24, "minute": 60, "second": 60, "week": 1, "day": 1}
@@ -16,6 +16,8 @@ _PARENTS = {"month": 12, "quarter": 4, "hour": 24, "minute": 60, "second": 60, "
 
 def parse_interval(text: str) -> Interval | None:
     """The interval, None if the text is none; days are 24 hours of local wall time."""
+    if len(text) > 200:
+        return None
     position = months = seconds = 0
     while position < len(text):
         part = _PART.match(text, position)
@@ -28,6 +30,12 @@ def parse_interval(text: str) -> Interval | None:
     return Interval(months, seconds * 1000) if position else None
 
 
+def is_length(interval: Interval) -> bool:
+    """Whether it can be the size of a bucket: more than nothing in each part it has, a thousand years at most."""
+    months, milliseconds = interval.months, interval.milliseconds
+    return min(months, milliseconds) >= 0 and 0 < months * 2_678_400_000 + milliseconds <= 12_000 * 2_678_400_000
+
+
 def fits_parent(text: str) -> bool:
     """Whether an interval without origin divides the next larger unit (years: any)."""
     parts = _PART.findall(text)
@@ -38,7 +46,10 @@ def fits_parent(text: str) -> bool:
 
 
 def shift(start: datetime, interval: Interval) -> datetime:
-    """`start` moved by the interval; a day that the month does not have becomes its last one."""
+    """`start` moved by the interval; a day that the month does not have becomes its last one.
+
+    OverflowError or ValueError beyond the years 1 to 9999.
+    """
     months = start.year * 12 + start.month - 1 + interval.months
     year, month = months // 12, months % 12 + 1
     day = min(start.day, calendar.monthrange(year, month)[1])

@@ -18,6 +18,7 @@ def check_model(
     for cube in cubes.values():
         _drill_members(cube, cubes, mistakes)
         _hierarchies(cube, cubes, mistakes)
+        _keys(cube, cubes, mistakes)
         _policies(cube, expanded, mistakes)
     for view in views.values():
         for policy in view.policies:
@@ -39,6 +40,15 @@ def _hierarchies(cube: Cube, cubes: Mapping[str, Cube], mistakes: Mistakes) -> N
             owner = owner.split(".")[-1]
             if owner not in cubes or name not in cubes[owner].dimensions:
                 _missing(mistakes, hierarchy.source, "levels", level, cubes)
+
+
+def _keys(cube: Cube, cubes: Mapping[str, Cube], mistakes: Mistakes) -> None:
+    for dimension in cube.dimensions.values():
+        name = dimension.extra.get("key")
+        if isinstance(name, str):
+            owner, member = _split(name, cube)
+            if owner not in cubes or member not in cubes[owner].dimensions:
+                _missing(mistakes, dimension.source, "key", name, cubes)
 
 
 def _split(name: str, cube: Cube) -> tuple[str, str]:
@@ -64,7 +74,9 @@ def _policy_members(policy: Policy, owner: Cube | View, mistakes: Mistakes) -> N
     named += [leaf.member for leaf in policy_leaves(policy.row_filters)]
     for name in named:
         full = member_name(name, owner.name)
-        if name != "*" and (not full.startswith(f"{owner.name}.") or owner.member(full.partition(".")[2]) is None):
+        if name not in ("", "*") and (
+            not full.startswith(f"{owner.name}.") or owner.member(full.partition(".")[2]) is None
+        ):
             close = nearest(name, [*owner.measures, *owner.dimensions, *owner.segments])
             hint = f"Did you mean '{close[0]}'?" if close else None
             mistakes.add(policy.source, f"'{owner.name}' has no member '{name}'.", key="access_policy", hint=hint)

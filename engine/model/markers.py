@@ -11,11 +11,17 @@ TRUNCATED = "__truncated"
 FORMULAS = ("number", "string", "time", "boolean")
 """Types of measures that are expressions over aggregates."""
 FILTERED = "__filtered"
-"""Function name: the query's conditions on a member (argument 1) applied to an expression (argument 2)."""
+"""Function name: the query's conditions on members, on other expressions. Each argument is a tuple of the member's
+name, the expression, and how many values it takes as `__arg<n>__` (0: it is a column to compare)."""
 CONTEXT = "__context"
-"""Function name: an attribute of the caller (argument 1), how it is used (2), on which expression (3)."""
+"""Function name: an attribute of the caller (argument 1), how it is used (2), on which expression (3) that takes how
+many values (4)."""
 SCAN = "__scan__"
 """Prefix of a table name that stands for another cube's table."""
+DEEPEST = 80
+"""Levels of one SQL text with its references spelled out; what writes it needs some frames of the stack for each."""
+MOST = 30_000
+"""Nodes of one SQL text with its references spelled out."""
 _RESERVED = frozenset(
     """
     all and any anti array as asc asof between by case cross desc distinct else end final format from full global
@@ -33,6 +39,29 @@ def identifier(name: str) -> exp.Identifier:
 def sub_query_alias(dimension: str) -> str:
     """The alias of the sub-query that computes a dimension (`cube.dim`)."""
     return dimension.replace(".", "__") + "__sub"
+
+
+def scanned(tree: exp.Expr) -> list[str]:
+    """The cubes whose tables stand in a tree as `__scan__cube`."""
+    found = (table.name for table in tree.find_all(exp.Table) if table.name.startswith(SCAN))
+    return [name.removeprefix(SCAN) for name in found]
+
+
+def too_large(tree: exp.Expr) -> str | None:
+    """What makes a tree too large to be written as SQL, None if it is not; a chain of one operator is no depth."""
+    count = 0
+    stack = [(tree, 0)]
+    while stack:
+        node, depth = stack.pop()
+        count += 1
+        if depth > DEEPEST:
+            return f"it is nested more than {DEEPEST} deep"
+        if count > MOST:
+            return f"it has more than {MOST} parts"
+        for child in node.iter_expressions():
+            chained = isinstance(child, exp.Binary) and type(child) is type(node)
+            stack.append((child, depth if chained else depth + 1))
+    return None
 
 
 def plain_table(tree: exp.Expr) -> exp.Expr:

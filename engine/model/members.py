@@ -5,19 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import cast
 
-from engine.model.catalog import Case, Dimension, Join, Measure, Relationship, Segment
-from engine.model.intervals import fits_parent, parse_interval, shift
+from engine.model.catalog import Dimension, Join, Measure, Relationship, Segment
+from engine.model.intervals import fits_parent, is_length, parse_interval, shift
 from engine.model.schema import DIMENSION_TYPES, MEASURE_TYPES, RELATIONSHIPS, Reader, titled
+from engine.model.staging import read_case, read_named_shifts, read_snapshot, read_stage, read_window
 from engine.model.terms import PREDEFINED, Granularity, Sql
 
 _DIMENSION_EXTRA = (
     *("aliases", "mask", "suggest_filter_values", "enable_suggestions", "values_as_segments", "field_type", "order"),
-    *("key", "links", "values", "multi_stage", "add_group_by", "filter", "time_shift"),
+    *("key", "links"),
 )
-_MEASURE_EXTRA = (
-    *("aliases", "mask", "cumulative", "rolling_window", "multi_stage", "group_by", "reduce_by", "add_group_by"),
-    *("grain", "filter", "time_shift", "order_by", "case"),
-)
+_MEASURE_EXTRA = (*("aliases", "mask", "cumulative", "rolling_window"),)
 _ORIGIN = datetime.fromisoformat("2024-01-01")  # a Monday and a New Year's Day: weeks and years begin alike
 
 
@@ -25,7 +23,7 @@ def read_dimension(reader: Reader, cube: str, cube_title: str) -> Dimension:
     """A dimension; exactly one of sql, case, latitude + longitude gives its value."""
     name = reader.name()
     kind = reader.choice("type", DIMENSION_TYPES)
-    case = _case(reader)
+    case = read_case(reader)
     latitude, longitude = (_nested_sql(reader, key) for key in ("latitude", "longitude"))
     given = [reader.has("sql"), reader.has("case"), reader.has("latitude", "longitude")]
     if kind != "switch" and sum(given) != 1:
@@ -46,18 +44,11 @@ def read_dimension(reader: Reader, cube: str, cube_title: str) -> Dimension:
         sub_query=reader.flag("sub_query"),
         propagate_filters=reader.flag("propagate_filters_to_sub_query"),
         granularities={each.name: each for each in map(_granularity, reader.children("granularities", "granularity"))},
+        values=reader.words("values"),
+        stage=read_stage(reader, cube, kind),
+        shifts=read_named_shifts(reader),
         extra=reader.rest(*_DIMENSION_EXTRA),
-        unsupported=_unsupported_dimension(reader, kind),
     )
-
-
-def _unsupported_dimension(reader: Reader, kind: str) -> str | None:
-    if kind == "switch":
-        return "dimensions of type switch"
-    if reader.entry.get("multi_stage"):
-        return "multi-stage dimensions"
-    case = reader.entry.get("case")
-    return "case with switch" if isinstance(case, dict) and "switch" in case else None
 
 
 def _nested_sql(reader: Reader, key: str) -> Sql | None:
@@ -69,27 +60,6 @@ def _nested_sql(reader: Reader, key: str) -> Sql | None:
     return reader.sql(key)
 
 
-def _case(reader: Reader) -> Case | None:
-    case = reader.child("case", "case")
-    if case is None or case.has("switch"):
-        return None
-    when: list[tuple[Sql, str | Sql]] = []
-    for branch in case.children("when", "when"):
-        condition, label = branch.sql("sql"), _label(branch)
-        if condition is None or label is None:
-            branch.wrong("a branch of a case needs sql and label.")
-        else:
-            when.append((condition, label))
-    otherwise = case.child("else", "when")
-    return Case(tuple(when), _label(otherwise) if otherwise else None)
-
-
-def _label(reader: Reader) -> str | Sql | None:
-    if isinstance(reader.entry.get("label"), dict):
-        return _nested_sql(reader, "label")
-    return reader.text("label")
-
-
 def _granularity(reader: Reader) -> Granularity:
     name = reader.name()
     text, offset = reader.text("interval"), reader.text("offset")
@@ -98,7 +68,7 @@ def _granularity(reader: Reader) -> Granularity:
         reader.wrong(f"'{name}' is a built-in granularity.", "name")
     if text is None and not reader.has("sql"):
         reader.wrong("a granularity needs an interval.")
-    elif text and (interval is None or (interval.months, interval.milliseconds) <= (0, 0)):
+    elif text and (interval is None or not is_length(interval)):
         reader.wrong(f"'{text}' is not an interval such as '3 months'.", "interval")
         interval = None
     elif text and not reader.has("origin") and not fits_parent(text):
@@ -122,7 +92,14 @@ def _origin(reader: Reader, offset: str | None) -> str | None:
         if moved is None:
             reader.wrong(f"'{offset}' is not an interval such as '-6 months'.", "offset")
             return None
-        start = shift(start, moved)
+        try:
+            start = shift(start, moved)
+        except (ValueError, OverflowError):
+            reader.wrong(f"'{offset}' leads beyond the calendar.", "offset")
+            return None
+    if not 1900 <= start.year < 2300:
+        reader.wrong("an origin lies between 1900 and 2299.", "offset" if offset else "origin")
+        return None
     return start.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
@@ -142,20 +119,12 @@ def read_measure(reader: Reader, cube: str, cube_title: str) -> Measure:
         filters=_conditions(reader, "filters"),
         drill_filters=_conditions(reader, "drill_filters"),
         drill_members=reader.words("drill_members"),
+        window=read_window(reader, kind),
+        stage=read_stage(reader, cube, kind),
+        snapshot=read_snapshot(reader, cube),
+        case=read_case(reader),
         extra=reader.rest(*_MEASURE_EXTRA),
-        unsupported=_unsupported_measure(reader, kind),
     )
-
-
-def _unsupported_measure(reader: Reader, kind: str) -> str | None:
-    if kind == "running_total" or reader.has("rolling_window"):
-        return "rolling windows"
-    if kind in ("rank", "number_agg") or reader.entry.get("multi_stage"):
-        return "multi-stage measures"
-    for key in ("time_shift", "group_by", "reduce_by", "add_group_by", "grain", "filter", "case"):
-        if reader.has(key):
-            return f"measures with {key}"
-    return None
 
 
 def _conditions(reader: Reader, key: str) -> tuple[Sql, ...]:

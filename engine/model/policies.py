@@ -6,6 +6,7 @@ import ast
 import re
 from typing import Any, Literal
 
+from core.errors import nearest
 from engine.model.document import Entry
 from engine.model.rights import Attribute, Members, Policy, PolicyFilter, PolicyGroup
 from engine.model.schema import Reader
@@ -32,7 +33,8 @@ def _policy(reader: Reader) -> Policy:
     if len([key for key in ("group", "groups", "role") if reader.has(key)]) != 1:
         reader.wrong("a policy needs exactly one of group and groups ('*' is everyone).")
     conditions = []
-    for each in reader.entry.get("conditions") or []:
+    raw = reader.entry.get("conditions") or []
+    for each in raw if isinstance(raw, list) else [raw]:
         text = each.get("if") if isinstance(each, dict) else None
         if not isinstance(text, str) or not _is_condition(text):
             reader.wrong("a condition is {if: …} of security_context values with and, or, not.", "conditions")
@@ -72,15 +74,40 @@ def _rows(reader: Reader) -> PolicyGroup | None:
 def _filter(reader: Reader) -> PolicyFilter | PolicyGroup:
     for operator in ("and", "or"):
         if reader.has(operator):
+            if len(reader.entry) > 1:
+                reader.wrong(f"'{operator}' stands alone.", operator)
             return _group(reader, operator)
+    if not reader.has("member"):
+        reader.wrong("a condition needs member, operator and values.")
+    operator, raw = _operator(reader), _raw_values(reader)
+    return PolicyFilter(reader.text("member") or "", operator, tuple(_value(each) for each in raw))
+
+
+def read_condition(reader: Reader) -> tuple[str, tuple[str | None, ...]]:
+    """The operator and the literal values of a condition."""
+    operator, raw = _operator(reader), _raw_values(reader)
+    texts = (str(each).lower() if isinstance(each, bool) else str(each) for each in raw)
+    return operator, tuple(None if each is None else text for each, text in zip(raw, texts, strict=True))
+
+
+def _operator(reader: Reader) -> str:
     operator = reader.text("operator") or "equals"
     if operator not in OPERATORS:
-        reader.wrong(f"'{operator}' is not a filter operator.", "operator")
+        close = nearest(operator, sorted(OPERATORS))
+        hint = f"Did you mean '{close[0]}'?" if close else None
+        reader.wrong(f"'{operator}' is not a filter operator.", "operator", hint=hint)
+    return operator
+
+
+def _raw_values(reader: Reader) -> list[Any]:
     raw = reader.entry.get("values")
-    values = tuple(_value(each) for each in (raw if isinstance(raw, list) else [] if raw is None else [raw]))
-    if not values and operator not in _NEED_NO_VALUES:
+    values = raw if isinstance(raw, list) else [] if raw is None else [raw]
+    if not values and reader.text("operator") not in _NEED_NO_VALUES:
         reader.wrong("a filter needs values.")
-    return PolicyFilter(reader.text("member") or "", operator, values)
+    if any(isinstance(each, list) or (isinstance(each, Entry) and len(each) != 1) for each in values):
+        reader.wrong("a value is a text, a number, true or false.", "values")
+        return []
+    return values
 
 
 def _group(reader: Reader, operator: Literal["and", "or"] | str) -> PolicyGroup:
@@ -104,9 +131,11 @@ def condition_tree(text: str) -> ast.expr:
 
 
 def _is_condition(text: str) -> bool:
+    if len(text) > 1000:
+        return False
     try:
         tree = condition_tree(text)
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     allowed = (ast.Name, ast.Attribute, ast.BoolOp, ast.UnaryOp, ast.Not, ast.And, ast.Or, ast.Load)
     return all(isinstance(node, allowed) for node in ast.walk(tree))

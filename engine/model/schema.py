@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 from core.errors import ModelError, nearest
-from engine.model.document import Entry, Items, numbered, plain, snake, snake_keys
+from engine.model.document import Entry, Items, doubled, numbered, plain, snake, snake_keys
 from engine.model.references import parse_sql
 from engine.model.terms import Shown, Source, Sql
 
@@ -26,18 +27,31 @@ KEYS: dict[str, frozenset[str]] = {
         "propagate_filters_to_sub_query granularities suggest_filter_values enable_suggestions values_as_segments "
         "field_type order key links values multi_stage add_group_by filter time_shift",
         "measure": f"{_SHOWN} {_UI} sql type filters drill_members drill_filters rolling_window cumulative multi_stage "
-        "group_by reduce_by add_group_by grain filter time_shift order_by case",
+        "group_by reduce_by add_group_by grain filter time_shift order_by case non_additive",
         "segment": f"{_SHOWN} sql aliases",
         "join": "name relationship sql",
         "hierarchy": "name title public levels",
         "granularity": "name title interval origin offset sql",
         "case": "when else switch",
         "when": "sql label value",
+        "label": "sql",
+        "rolling_window": "type trailing leading offset granularity",
+        "non_additive": "name window_choice window_groupings",
+        "grain": "exclude keep_only include",
+        "stage_filter": "mode exclude keep_only include",
+        "time_shift": "time_dimension interval type name sql",
+        "order_by": "sql dir",
         "policy": "group groups role conditions member_level member_masking row_level",
         "members": "includes excludes",
         "rows": "filters allow_all",
         "condition": "member operator values and or",
         "default_filter": "member operator values unless",
+        "pre_aggregation": "name type measures dimensions segments time_dimension granularity time_dimensions rollups "
+        "refresh_key partition_granularity build_range_start build_range_end indexes sql_alias scheduled_refresh "
+        "unique_key_columns union_with_source_data allow_non_strict_date_range_match external read_only stream_offset "
+        "output_column_types use_original_sql_pre_aggregations refresh_range_start refresh_range_end "
+        "measure_references dimension_references segment_references time_dimension_reference rollup_references",
+        "rollup_time": "dimension granularity",
         "included_cube": "join_path includes excludes prefix split alias",
         "included_member": "name alias title description format meta",
         "folder": "name includes join_path title",
@@ -52,7 +66,11 @@ RELATIONSHIPS = {
     "one_to_one": "one_to_one", "has_one": "one_to_one", "one_to_many": "one_to_many", "has_many": "one_to_many",
     "many_to_one": "many_to_one", "belongs_to": "many_to_one",
 }  # fmt: skip
-_NAME = re.compile(r"^[_a-zA-Z][_a-zA-Z0-9]*$")
+_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_LONGEST_NAME = 200
+_RESERVED = frozenset(
+    ("CUBE", "TABLE", "FILTER_PARAMS", "FILTER_GROUP", "SECURITY_CONTEXT", "SQL_UTILS", "COMPILE_CONTEXT")
+)
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\s]+")
 
 
@@ -73,15 +91,18 @@ class Reader:
     """Typed access to one mapping of a model file; a wrong value is noted and replaced by a harmless one."""
 
     def __init__(self, entry: Entry, kind: str, file: str, mistakes: Mistakes) -> None:
-        self.entry = snake_keys(entry)
+        known = KEYS[kind]
+        self.entry = entry if entry.keys() <= known else snake_keys(entry)
         self.kind = kind
         self.file = entry.file or file
         self.mistakes = mistakes
-        for key in self.entry:
-            if key not in KEYS[kind]:
-                close = nearest(key, sorted(KEYS[kind]))
-                hint = f"Did you mean '{close[0]}'?" if close else None
-                self.wrong(f"a {kind} has no such key.", key, hint=hint)
+        if self.entry is not entry:
+            for key in doubled(entry):
+                self.mistakes.add(Source(self.file, entry.line_of(key)), f"'{snake(key)}' stands twice here.", key=key)
+        for key in [each for each in self.entry if each not in known]:
+            close = nearest(key, sorted(known))
+            hint = f"Did you mean '{close[0]}'?" if close else None
+            self.wrong(f"a {kind} has no such key.", key, hint=hint)
 
     def source(self, key: str | None = None) -> Source:
         """The place of a key, or of the whole mapping."""
@@ -93,7 +114,11 @@ class Reader:
 
     def has(self, *keys: str) -> bool:
         """Whether any of the keys is given."""
-        return any(self.entry.get(key) is not None for key in keys)
+        entry = self.entry
+        for key in keys:  # noqa: SIM110 - a generator would cost more than the question
+            if entry.get(key) is not None:
+                return True
+        return False
 
     def text(self, key: str, default: str | None = None) -> str | None:
         """A text (a number or a boolean counts as its text)."""
@@ -110,9 +135,24 @@ class Reader:
         name = self.text("name")
         if name is None:
             self.wrong(f"a {self.kind} needs a name.")
-        elif not _NAME.match(name):
-            self.wrong(f"'{name}' is not an identifier (letters, digits, _).", "name")
+        else:
+            self._check_name(name)
         return name or "unnamed"
+
+    def name_of(self, key: str) -> None:
+        """Note a value of `key` that is not an identifier."""
+        if (text := self.text(key)) is not None:
+            self._check_name(text, key)
+
+    def _check_name(self, name: str, key: str = "name") -> None:
+        if not _NAME.fullmatch(name):
+            odd = next((letter for letter in name if letter.isalpha() and not letter.isascii()), None)
+            hint = f"It has '{odd}' ({unicodedata.name(odd, 'no Latin letter')})." if odd else None
+            self.wrong(f"'{name[:_LONGEST_NAME]}' is not an identifier (letters, digits, _).", key, hint=hint)
+        elif len(name) > _LONGEST_NAME:
+            self.wrong(f"a name has at most {_LONGEST_NAME} letters.", key)
+        elif name in _RESERVED:
+            self.wrong(f"'{name}' means something else in SQL of the model; choose another name.", key)
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean."""
@@ -208,7 +248,8 @@ class Reader:
 
     def rest(self, *keys: str) -> dict[str, Any]:
         """Keys that are kept as they are."""
-        return {key: plain(self.entry[key]) for key in keys if self.has(key)}
+        given = self.entry
+        return {key: plain(given[key]) for key in keys if given.get(key) is not None}
 
 
 _SMALL_WORDS = "and or nor a an the so but to of at by from into on onto off out in over with for"
@@ -235,7 +276,7 @@ def _as_list(entry: Entry) -> Items:
         child = Entry(value if isinstance(value, dict) else {})
         child.setdefault("name", name)
         child.line, child.file = entry.line_of(name), entry.file
-        child.lines = getattr(value, "lines", {})
+        child.lines = value.lines if isinstance(value, Entry) else {}
         items.append(child)
         items.lines.append(child.line)
     return items

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from sqlglot import exp
 
+from engine.model.arguments import Argument
+
 PREDEFINED = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 """The granularities that every time dimension has."""
 
@@ -24,12 +26,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One `{…}` of a SQL text: the cubes it goes through and the member at its end (None for a cube itself)."""
+    """One `{…}` of a SQL text: the cubes it goes through and the member at its end (None for a cube itself).
 
-    kind: Literal["cube", "member", "sql", "filter_params", "security_context", "utils"]
+    A call has its name as `member` and its `argument`; a FILTER_GROUP has `parts`.
+    """
+
+    kind: Literal["cube", "member", "sql", "filter_params", "filter_group", "security_context", "utils"]
     path: tuple[str, ...]
     member: str | None = None
-    argument: str | None = None
+    argument: Argument | None = None
+    parts: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from sqlglot import exp
-
 from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog, Dimension, Measure
-from engine.plan.formulas import Formulas, facts
+from engine.model.stages import Stage
+from engine.plan.grain import more_dimensions
 from engine.plan.joins import join_tree, required_tree
-from engine.plan.nodes import Edge, Leaf, Part, Plan, SubQuery, Tree
+from engine.plan.nodes import AnyPart, Edge, Leaf, Part, Plan, Scope, Series, StagePart, SubQuery, Tree
+from engine.plan.scopes import staged_scope
+from engine.plan.terms import Terms, inner_question
 from engine.query.bound import (
     BoundDimension,
     BoundFilter,
@@ -23,6 +24,7 @@ from engine.query.bound import (
     tree_names,
     tree_paths,
 )
+from engine.query.request import Slot
 
 SAFE = ("count_distinct", "count_distinct_approx", "min", "max")
 """Aggregates that a row counted twice does not change."""
@@ -31,23 +33,40 @@ SAFE = ("count_distinct", "count_distinct_approx", "min", "max")
 def build(bound: BoundQuery) -> Plan:
     """The plan; NoJoinPath or Unanswerable where no right answer can be computed."""
     _refuse_unsupported(bound)
-    _refuse_windows(bound)
-    formulas = Formulas(bound.catalog)
+    terms = _terms(bound)
     for each in bound.measures:
-        formulas.add(each.measure, each.path)
+        terms.add(each.measure, each.path)
     for tree in (*bound.having, *bound.mixed):
         for leaf in _measure_filters(tree):
-            formulas.add(leaf.member, leaf.path)  # type: ignore[arg-type]
+            terms.add(leaf.member, leaf.path)  # type: ignore[arg-type]
     _check_mixed(bound)
-    parts, ignored = _Parts(bound).of(list(formulas.leaves.values()))
+    return _assembled(terms)
+
+
+def _terms(bound: BoundQuery) -> Terms:
+    return Terms(bound, _assembled, _Parts(bound).alone)
+
+
+def _assembled(terms: Terms) -> Plan:
+    """The plan of one grain from the terms that its measures need."""
+    bound = terms.bound
+    stages, fixed = terms.stages(), terms.fixed()
+    if bound.having or bound.mixed:
+        terms.lift_windows()
+    if bound.ungrouped and (stages or fixed or terms.windows):
+        raise Unanswerable("An ungrouped query cannot have measures of several stages.")
+    parts: tuple[AnyPart, ...] = stages
+    if terms.leaves or not stages:
+        parts = (*_Parts(bound).of(list(terms.leaves.values())), *stages)
     return Plan(
         query=bound,
         dimensions=bound.dimensions,
         parts=parts,
-        formulas=formulas.formulas,
+        formulas=terms.formulas,
+        fixed=fixed,
+        windows=terms.windows,
         having=(*bound.having, *bound.mixed),
         order=bound.order,
-        ignored=ignored,
     )
 
 
@@ -62,51 +81,71 @@ class _Parts:
     def _paths(self, path: Path, member: Dimension | Measure) -> list[Path]:
         return full_paths(self.catalog, path, member.full_name)
 
-    def of(self, leaves: list[Leaf]) -> tuple[tuple[Part, ...], dict[str, tuple[BoundTree, ...]]]:
-        """The parts, and for each fact the conditions that do not concern it."""
+    def alone(self, leaf: Leaf) -> bool:
+        """Whether each row that the leaf counts lies in one group only."""
+        if any(each.dimension.type == "switch" for each in self.bound.dimensions):
+            return False
+        paths = [*self._leaf_paths([leaf]), *self.dimension_paths, *self._where_paths(leaf.scope.where)]
+        tree = join_tree(self.catalog, paths, leaf.cube)
+        return tree is not None and not tree.multiplies(leaf.cube)
+
+    def of(self, leaves: list[Leaf]) -> tuple[Part | Series, ...]:
+        """The parts of one grain."""
         if self.bound.ungrouped or not leaves:
-            return (self._single(leaves),), {}
-        by_fact = facts(leaves)
+            return (self._single(leaves),)
+        groups = _by_scope_and_fact(leaves)
+        alone = len({fact for _, fact in groups}) == 1
         parts: list[Part] = []
-        ignored: dict[str, tuple[BoundTree, ...]] = {}
-        for fact, own in by_fact.items():
-            where, idle = self._applicable(own, alone=len(by_fact) == 1)
-            parts.extend(self._fact(fact, own, where))
-            if idle:
-                ignored[fact] = idle
+        for (_, fact), own in groups.items():
+            where, idle = self._applicable(own, alone=alone)
+            parts.extend(replace(part, ignored=idle) for part in self._fact(fact, own, where))
         for tree in self.bound.where:
-            if ignored and all(tree in ignored.get(fact, ()) for fact in by_fact):
+            if all(tree in part.ignored for part in parts):
                 raise NoJoinPath("A filter can be joined to none of the measures asked for.")
-        return tuple(_merged(parts)), ignored
+        merged = _merged(parts)
+        return (*merged, *self._series(merged))
+
+    def _series(self, parts: Sequence[Part]) -> list[Series]:
+        """Where windows roll and nothing else groups, every bucket is part of the answer."""
+        time = self.bound.time
+        rolling = [part for part in parts if part.scope.window is not None]
+        if not rolling or time is None or not self.bound.dimensions:
+            return []
+        others = [each for each in self.bound.dimensions if each.dimension is not time.dimension]
+        if others or not any(each.granularity for each in self.bound.dimensions):
+            return []
+        return [Series(part) for part in (rolling if time.range is None else rolling[:1])]
 
     def _single(self, leaves: list[Leaf]) -> Part:
         where = (*self.bound.where, *self.bound.required)
         tree = required_tree(
             self.catalog, [*self._leaf_paths(leaves), *self.dimension_paths, *self._where_paths(where)]
         )
-        return Part(self._finished(tree, leaves, where), tuple(leaves), where)
+        return Part(self._finished(tree, leaves, where), tuple(leaves), where, Scope(self.bound.where))
 
     def _applicable(self, leaves: list[Leaf], *, alone: bool) -> tuple[tuple[BoundTree, ...], tuple[BoundTree, ...]]:
         """Which conditions concern the fact. With several facts, one may filter by what only another one knows."""
-        every = (*self.bound.where, *self.bound.required)
+        where = leaves[0].scope.where
+        every = (*where, *self.bound.required)
         base = [*self._leaf_paths(leaves), *self.dimension_paths]
         if alone or join_tree(self.catalog, [*base, *self._where_paths(every)]):
             return every, ()
         used: list[BoundTree] = list(self.bound.required)
         idle: list[BoundTree] = []
-        for tree in self.bound.where:
+        for tree in where:
             reachable = join_tree(self.catalog, [*base, *self._where_paths([*used, tree])])
             (used if reachable else idle).append(tree)
         return tuple(used), tuple(idle)
 
     def _fact(self, fact: str, leaves: list[Leaf], where: tuple[BoundTree, ...]) -> list[Part]:
         around = [*self.dimension_paths, *self._where_paths(where)]
+        scope = leaves[0].scope
         tree = required_tree(self.catalog, [*self._leaf_paths(leaves), *around], fact)
         if not tree.multiplies(fact):
-            return [Part(self._finished(tree, leaves, where), tuple(leaves), where, fact=fact)]
+            return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
         if all(_safe(leaf) for leaf in leaves):
             self._need_key(fact)
-            return [Part(self._finished(tree, leaves, where), tuple(leaves), where, fact=fact)]
+            return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
         return self._keyed(fact, leaves, where, around)
 
     def _keyed(self, fact: str, leaves: list[Leaf], where: tuple[BoundTree, ...], around: list[Path]) -> list[Part]:
@@ -125,7 +164,8 @@ class _Parts:
         plain = [leaf for leaf in once if not leaf.raw]
         if plain:
             tree = required_tree(self.catalog, [*self._leaf_paths(plain), *around], fact)
-            parts.append(Part(self._finished(tree, plain, where), tuple(plain), where, fact, fact_key=True))
+            finished = self._finished(tree, plain, where)
+            parts.append(Part(finished, tuple(plain), where, plain[0].scope, fact, fact_key=True))
         if raw:
             parts.append(self._rejoined(fact, raw, where, around))
         return parts
@@ -136,7 +176,8 @@ class _Parts:
         if fact_tree.root != fact:
             raise Unanswerable(f"'{leaves[0].measure.full_name}' reads cubes which '{fact}' has no join to.")
         own = self._finished(fact_tree, leaves, ())
-        return Part(self._finished(tree, [], where), tuple(leaves), where, fact, fact_key=True, fact_tree=own)
+        keys = self._finished(tree, [], where)
+        return Part(keys, tuple(leaves), where, leaves[0].scope, fact, fact_key=True, fact_tree=own)
 
     def _multiplied_alone(self, leaves: Iterable[Leaf]) -> bool:
         listed = list(leaves)
@@ -157,8 +198,22 @@ class _Parts:
         listed = list(leaves)
         return [*(leaf.path for leaf in listed), *self._reference_paths(listed)]
 
-    def _reference_paths(self, leaves: Iterable[Leaf]) -> list[Path]:
-        return [path for leaf in leaves for path in self._paths(leaf.path, leaf.measure)[1:]]
+    def _reference_paths(self, given: Iterable[Leaf]) -> list[Path]:
+        leaves = list(given)
+        found = [path for leaf in leaves for path in self._paths(leaf.path, leaf.measure)[1:]]
+        found += [path for leaf in leaves for path in self._snapshot_paths(leaf)]
+        time = self.bound.time
+        if time is not None and any(leaf.scope.window for leaf in leaves):
+            found += self._paths(time.path, time.dimension)
+        return found
+
+    def _snapshot_paths(self, leaf: Leaf) -> list[Path]:
+        """The cubes of a semi-additive measure's time and entities."""
+        snapshot = leaf.scope.snapshot
+        names = (snapshot.dimension, *snapshot.groups) if snapshot is not None else ()
+        owners = [(name, name.partition(".")[0]) for name in names]
+        found = (full_paths(self.catalog, leaf.path if cube == leaf.cube else (cube,), name) for name, cube in owners)
+        return [path for paths in found for path in paths if path != leaf.path]
 
     def _where_paths(self, where: Iterable[BoundTree]) -> list[Path]:
         return [path for tree in where for path in tree_paths(self.catalog, tree)]
@@ -185,22 +240,56 @@ class _Parts:
             raise Unanswerable(f"The cube '{cube}' needs {problem}; that cannot be answered yet.")
 
     def _sub_query(self, name: str) -> SubQuery:
-        """The measure of a sub-query dimension for each row of its cube."""
+        """The value of a sub-query, multi-stage or switch dimension for each row of its cube."""
         owner, _, own_name = name.partition(".")
         dimension = self.catalog.cubes[owner].dimensions[own_name]
+        if dimension.type == "switch":
+            self._check_switch(dimension)
+            return SubQuery(owner, name, values=dimension.values)
+        if dimension.stage is not None:
+            return self._stage_dimension(dimension, dimension.stage)
         cube = self.catalog.cubes[dimension.cube]
         self._need_key(cube.name)
-        formulas = Formulas(self.catalog)
-        formulas.value("value", self.catalog.tree(f"{name}#value"), (cube.name,))
-        keys = tuple(BoundDimension(key.name, (cube.name,), key) for key in cube.primary_key)
+        keys = tuple(BoundDimension(key.full_name, (cube.name,), key, raw=True) for key in cube.primary_key)
         where = self.bound.where if dimension.propagate_filters else ()
-        bound = replace(
-            self.bound, dimensions=keys, measures=(), where=where, having=(), mixed=(), order=(), limit=False
+        return self._valued(dimension, keys, where, exact=True)
+
+    def _stage_dimension(self, dimension: Dimension, stage: Stage) -> SubQuery:
+        """A dimension made of measures: computed for each group of the dimensions that it adds."""
+        found = more_dimensions(replace(self.bound, dimensions=()), stage, (dimension.cube,))
+        keys = tuple(replace(each, raw=True) for each in found)
+        if not keys:
+            raise Unanswerable(f"'{dimension.full_name}' needs add_group_by: the dimensions that it is computed for.")
+        where = tuple(tree for tree in self.bound.where if dimension.full_name not in tree_names(tree))
+        return self._valued(dimension, keys, where, exact=False)
+
+    def _valued(
+        self, dimension: Dimension, keys: tuple[BoundDimension, ...], where: tuple[BoundTree, ...], *, exact: bool
+    ) -> SubQuery:
+        time = self.bound.time
+        if time is not None and time.range not in where:
+            time = None
+        bound = replace(inner_question(self.bound, keys), where=where, required=(), time=time)
+        terms = _terms(bound)
+        scope = staged_scope(bound, terms.base, dimension.stage) if dimension.stage else None
+        terms.value("value", self.catalog.tree(f"{dimension.full_name}#value"), (dimension.cube,), scope)
+        names = tuple(key.dimension.full_name for key in keys)
+        return SubQuery(dimension.cube, dimension.full_name, names, _assembled(terms), exact)
+
+    def _check_switch(self, dimension: Dimension) -> None:
+        """A switch that is not asked for must be fixed to one value, or every row would count several times."""
+        name = dimension.full_name
+        if any(each.dimension is dimension for each in self.bound.dimensions):
+            return
+        for tree in self.bound.where:
+            one = isinstance(tree, BoundFilter) and tree.operator in ("equals", "in") and len(tree.values) == 1
+            slot = tree.values[0] if isinstance(tree, BoundFilter) and tree.values else None
+            listed = isinstance(slot, Slot) and slot.kind.startswith("list:")
+            if one and not listed and tree_names(tree) == [name]:
+                return
+        raise Unanswerable(
+            f"The switch '{name}' has several values here.", hint="Ask for it, or filter it to one value.", member=name
         )
-        bound = replace(bound, required=(), offset=False, total=False, ungrouped=False)
-        parts, ignored = _Parts(bound).of(list(formulas.leaves.values()))
-        plan = Plan(bound, keys, parts, formulas.formulas, ignored=ignored)
-        return SubQuery(cube.name, name, tuple(key.name for key in cube.primary_key), plan)
 
 
 def _restricted(tree: Tree, bound: BoundQuery) -> tuple[Edge, ...]:
@@ -215,13 +304,21 @@ def _restricted(tree: Tree, bound: BoundQuery) -> tuple[Edge, ...]:
     return tuple(edges)
 
 
+def _by_scope_and_fact(leaves: Iterable[Leaf]) -> dict[tuple[Scope, str], list[Leaf]]:
+    found: dict[tuple[Scope, str], list[Leaf]] = {}
+    for leaf in leaves:
+        found.setdefault((leaf.scope, leaf.cube), []).append(leaf)
+    return found
+
+
 def _merged(parts: Sequence[Part]) -> list[Part]:
     """Parts that read the same rows become one."""
     found: list[Part] = []
     for part in parts:
         for index, known in enumerate(found):
             same = known.tree.root == part.tree.root and known.tree.edges == part.tree.edges
-            if same and not known.fact_key and not part.fact_key and known.where == part.where:
+            same = same and known.scope == part.scope and known.where == part.where
+            if same and not known.fact_key and not part.fact_key:
                 subs = {sub.dimension: sub for sub in (*known.tree.sub_queries, *part.tree.sub_queries)}
                 tree = replace(known.tree, sub_queries=tuple(subs.values()))
                 found[index] = replace(known, tree=tree, leaves=(*known.leaves, *part.leaves))
@@ -266,28 +363,18 @@ def _refuse_unsupported(bound: BoundQuery) -> None:
             raise Unanswerable(f"'{name}' needs {problem}; that cannot be answered yet.", member=name)
 
 
-def _refuse_windows(bound: BoundQuery) -> None:
-    """A measure with OVER looks at other groups; one that a measure filter hides would be missing from it."""
-    if not (bound.having or bound.mixed):
-        return
-    for each in bound.measures:
-        name = each.measure.full_name
-        for known in (name, *bound.catalog.expanded[name].measures):
-            tree = bound.catalog.expanded[known].tree
-            if tree is not None and tree.find(exp.Window):
-                raise Unanswerable(
-                    f"'{known}' compares groups with each other: it cannot stand beside a filter on a measure.",
-                    hint="Filter by dimensions, or leave the measure out.",
-                    member=known,
-                )
-
-
 def used_tables(catalog: Catalog, plan: Plan) -> tuple[str, ...]:
     """The cubes that the plan reads, each once."""
     found: dict[str, None] = {}
+    for inner in (
+        *(fixed.plan for fixed in plan.fixed),
+        *(part.plan for part in plan.parts if isinstance(part, StagePart)),
+    ):
+        found.update(dict.fromkeys(used_tables(catalog, inner)))
     for part in plan.parts:
-        for tree in filter(None, (part.tree, part.fact_tree)):
-            found.update(dict.fromkeys(tree.cubes))
-            for sub in tree.sub_queries:
-                found.update(dict.fromkeys(used_tables(catalog, sub.plan)))
+        if isinstance(part, Part):
+            for tree in filter(None, (part.tree, part.fact_tree)):
+                found.update(dict.fromkeys(tree.cubes))
+                for sub in tree.sub_queries:
+                    found.update(dict.fromkeys(used_tables(catalog, sub.plan) if sub.plan else ()))
     return tuple(found)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from engine.model.catalog import Measure, Relationship
+from engine.model.stages import RollingWindow, Snapshot
+from engine.model.terms import Interval
 from engine.query.bound import BoundDimension, BoundOrder, BoundQuery, BoundTree
 
 
@@ -52,12 +54,34 @@ class Tree:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubQuery:
-    """A dimension of `cube` that is a measure per row: `plan` gives the key columns and the value."""
+    """A dimension whose value comes from a query of its own: `plan` gives the keys (dimensions by their full names)
+    and the value. `exact` keys are never NULL. A switch has no plan, but `values`: each row stands once for each."""
 
     cube: str
     dimension: str
-    keys: tuple[str, ...]
-    plan: Plan
+    keys: tuple[str, ...] = ()
+    plan: Plan | None = None
+    exact: bool = True
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which rows a leaf counts, and under which time: conditions, shifts by the full name of the time dimension, and
+    the window that rolls along the question's time."""
+
+    where: tuple[BoundTree, ...]
+    shifts: tuple[tuple[str, Shift], ...] = ()
+    window: RollingWindow | None = None
+    snapshot: Snapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Added to the time of a row; `calendar` names a shift that the time's own cube declares, instead."""
+
+    interval: Interval | None
+    calendar: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +94,7 @@ class Leaf:
     tree: exp.Expr | None
     condition: exp.Expr | None
     raw: bool
+    scope: Scope
 
     @property
     def cube(self) -> str:
@@ -87,31 +112,90 @@ class Part:
 
     With `fact_tree` (aggregate expressions that cannot be cut from their columns), the fact is joined to its keys
     again instead: `tree` gives the keys, `fact_tree` begins with the fact.
+
+    With `scope.snapshot`, only the rows at the last (first) moment of each bucket and entity are aggregated:
+
+        last of each pupil, by month:   Jan 3 ann 4 | Jan 9 ann 6 | Jan 5 bob 1   →   Jan 6 + 1
+
+    With `scope.window`, a row counts for every bucket of the series whose window holds it:
+
+        trailing 2 days, by day:   Mon 5 | Wed 7   →   Mon 5 | Tue 5 | Wed 7 | Thu 7
     """
 
     tree: Tree
     leaves: tuple[Leaf, ...]
     where: tuple[BoundTree, ...]
+    scope: Scope
     fact: str | None = None
     fact_key: bool = False
     fact_tree: Tree | None = None
+    ignored: tuple[BoundTree, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Every bucket of the question's time, whether there are rows in it or not; without a range, from the first row
+    to the last."""
+
+    part: Part
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StageLeaf:
+    """An aggregate over the rows of an inner plan: `tree` over its formulas, which stand in it as placeholders."""
+
+    name: str
+    tree: exp.Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StagePart:
+    """The rows of an inner plan of a finer grain, aggregated to this one; `places` says which of the inner plan's
+    dimensions are this plan's.
+
+        sum by student, avg over students:   1A ann 4 | 1A bob 6 | 1B eve 3   →   1A 5 | 1B 3
+    """
+
+    plan: Plan
+    places: tuple[int, ...]
+    leaves: tuple[StageLeaf, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """Values of a coarser grain (formulas of `plan`), shown on every row that agrees on the dimensions `on`.
+
+    by class 1A 5 | 1B 3, fixed at school   →   1A 5 of 8 | 1B 3 of 8
+    """
+
+    names: tuple[str, ...]
+    plan: Plan
+    on: tuple[int, ...]
+
+
+AnyPart = Part | Series | StagePart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Parts combined on the dimensions (each part fills its own leaves, UNION ALL + GROUP BY, NULL = NULL), then the
-    formulas, the conditions on measures, order and limit. `formulas` maps a measure's full name to its expression
-    over leaves, which stand in it as placeholders."""
+    values of coarser grains, the windows over all groups (rank, aggregates of groups), the formulas, the conditions
+    on measures, order and limit.
+
+    `formulas` maps a measure's full name to its expression over placeholders: leaves, `fixed`, `windows` by name,
+    and `@n` for the n-th dimension.
+    """
 
     query: BoundQuery
     dimensions: tuple[BoundDimension, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[AnyPart, ...]
     formulas: Mapping[str, exp.Expr]
+    fixed: tuple[Fixed, ...] = ()
+    windows: Mapping[str, exp.Expr] = field(default_factory=dict)
     having: tuple[BoundTree, ...] = ()
     order: tuple[BoundOrder, ...] = ()
-    ignored: Mapping[str, tuple[BoundTree, ...]] = field(default_factory=dict)
 
     @property
-    def leaves(self) -> tuple[Leaf, ...]:
-        """Every leaf of every part."""
-        return tuple(leaf for part in self.parts for leaf in part.leaves)
+    def layered(self) -> bool:
+        """Whether groups are looked at together after they were made, so that they need a layer of their own."""
+        return bool(self.fixed or self.windows)

@@ -67,7 +67,8 @@ class Access:
             raise AccessDenied(f"You requested hidden member: '{owner.name}.{name}'.", member=f"{owner.name}.{name}")
         plain = [policy for policy in granting if policy.member_level is None or name in policy.member_level]
         if not plain:
-            raise Unanswerable(f"'{owner.name}.{name}' is masked for you; masked members cannot be read yet.")
+            problem = f"'{owner.name}.{name}' is masked for you; masked members cannot be read yet."
+            raise Unanswerable(problem, member=f"{owner.name}.{name}")
         return tuple(plain)
 
     def rows(self, owner: Cube | View, granted: Sequence[tuple[Policy, ...]]) -> BoundTree | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sqlglot import exp
+
 from core.errors import InvalidQuery, Unanswerable, UnknownMember, nearest
-from engine.model.catalog import Catalog, Cube, Dimension, Measure, Member, Segment, View, ViewMember
+from engine.model.catalog import Catalog, Cube, Dimension, Expanded, Measure, Member, Segment, View, ViewMember
+from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
 from engine.model.rights import Policy
 from engine.model.terms import PREDEFINED
@@ -19,12 +23,15 @@ from engine.query.bound import (
     BoundOrder,
     BoundQuery,
     BoundSegment,
+    BoundTime,
     BoundTree,
     Path,
 )
 from engine.query.lift import Shape
+from engine.query.normalisation import EMPTY, EMPTY_HINT
 from engine.query.request import Filter, FilterGroup, FilterTree, Query, TimeDimension, leaves
 
+_DISTINCT = ("count_distinct", "count_distinct_approx")
 _GRAIN = {name: rank for rank, name in enumerate(PREDEFINED)}
 
 
@@ -41,8 +48,11 @@ class _Binder:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
         found = self.catalog.member(name)
         owner = self.catalog.owner(name.partition(".")[0])
-        if not found.shown.public and not (isinstance(found, Dimension) and found.primary_key):
-            raise UnknownMember(f"You requested hidden member: '{name}'. Please make it visible using `public: true`.")
+        behind = found.member if isinstance(found, ViewMember) else found
+        hidden = not found.shown.public and not (isinstance(behind, Dimension) and behind.primary_key)
+        if hidden or not owner.shown.public:
+            problem = f"You requested hidden member: '{name}'. Please make it visible using `public: true`."
+            raise UnknownMember(problem, code="hidden_member", member=name)
         policies = self.access.check_member(owner, name.partition(".")[2])
         if policies is not None:
             self.granted.setdefault(owner.name, []).append(policies)
@@ -66,9 +76,12 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     _check_zone(query.timezone)
     dimensions = _dimensions(binder, query)
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
-    filters = [_filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query))]
+    filters = [
+        _filter(binder, node) for node in (*query.filters, *_default_filters(catalog, query)) if not _says_nothing(node)
+    ]
     where, having, mixed = _sorted_out(filters)
-    where += [_date_range(binder, each) for each in query.time_dimensions if each.date_range is not None]
+    ranges = {index: _date_range(binder, each) for index, each in enumerate(query.time_dimensions) if each.date_range}
+    where += dict.fromkeys(ranges.values())
     where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
     bound = BoundQuery(
         catalog=catalog,
@@ -85,6 +98,7 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
         total=query.total,
         ungrouped=query.ungrouped,
         attributes=dict(shape.attributes),
+        time=_time(binder, query, ranges),
         rows=_RowFilters(binder),
     )
     _check(bound)
@@ -110,7 +124,7 @@ def _check_zone(name: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidQuery(f'"timezone" must be a valid IANA time zone, got "{name}"') from error
+        raise InvalidQuery(f'"timezone" must be a valid IANA time zone, got "{name}"', path="timezone") from error
 
 
 def _dimensions(binder: _Binder, query: Query) -> tuple[BoundDimension, ...]:
@@ -124,20 +138,22 @@ def _dimensions(binder: _Binder, query: Query) -> tuple[BoundDimension, ...]:
             raise InvalidQuery(f"'{each.dimension}' is a {dimension.type}, not a time.", member=each.dimension)
         if each.granularity is not None:
             column = f"{each.dimension}.{each.granularity}"
-            found[column] = _bucket(column, path, dimension, each.granularity)
+            found[column] = bucketed(column, path, dimension, each.granularity)
     return tuple(found.values())
 
 
-def _bucket(column: str, path: Path, dimension: Dimension, granularity: str) -> BoundDimension:
+def bucketed(column: str, path: Path, dimension: Dimension, granularity: str) -> BoundDimension:
+    """A time dimension in buckets; UnknownMember if it has no such granularity."""
     custom = dimension.granularities.get(granularity)
     if granularity not in PREDEFINED and custom is None:
         close = nearest(granularity, [*PREDEFINED, *dimension.granularities])
         hint = (
             f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
         )
-        raise UnknownMember(f"'{dimension.full_name}' has no granularity '{granularity}'.", hint=hint)
-    if custom is not None and custom.interval is None:
-        raise Unanswerable(f"The granularity '{granularity}' is made by SQL; that cannot be asked yet.")
+        problem = f"'{dimension.full_name}' has no granularity '{granularity}'."
+        raise UnknownMember(problem, code="unknown_granularity", hint=hint, nearest=close, member=column)
+    if custom is not None and custom.interval is None and custom.sql is None:
+        raise Unanswerable(f"The granularity '{granularity}' has no interval.", member=column)
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
 
 
@@ -150,7 +166,8 @@ def _measure(binder: _Binder, name: str) -> BoundMeasure:
 
 def _other_kind(name: str, member: Member, wanted: str) -> UnknownMember:
     hint = f"It is a {type(member).__name__.lower()}, not a {wanted}."
-    return UnknownMember(f"'{name.partition('.')[2]}' not found for path '{name}'.", hint=hint, member=name)
+    problem = f"'{name.partition('.')[2]}' not found for path '{name}'."
+    return UnknownMember(problem, code="wrong_kind", hint=hint, member=name)
 
 
 def _segment(binder: _Binder, name: str) -> BoundSegment:
@@ -165,14 +182,30 @@ def _date_range(binder: _Binder, each: TimeDimension) -> BoundFilter:
     return BoundFilter(path, dimension, "inDateRange", tuple(each.date_range or ()))
 
 
+def _time(binder: _Binder, query: Query, ranges: Mapping[int, BoundFilter]) -> BoundTime | None:
+    """The first time dimension that groups, else the first that has a range."""
+    times = list(enumerate(query.time_dimensions))
+    chosen = next((each for each in times if each[1].granularity), None) or next((each for each in times), None)
+    if chosen is None:
+        return None
+    path, dimension = binder.dimension(chosen[1].dimension)
+    same = [index for index, each in times if each.dimension == chosen[1].dimension and index in ranges]
+    return BoundTime(path, dimension, ranges[same[0]] if same else None)
+
+
 def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if isinstance(node, FilterGroup):
-        return BoundGroup(node.operator, tuple(_filter(binder, each) for each in node.filters))
+        return BoundGroup(
+            node.operator, tuple(_filter(binder, each) for each in node.filters if not _says_nothing(each))
+        )
     path, member = binder.find(node.member)
     if node.operator not in OPERATORS:
         close = nearest(node.operator, sorted(OPERATORS))
         raise InvalidQuery(
-            f"There is no filter operator '{node.operator}'.", hint=f"Did you mean {close[0]}?" if close else None
+            f"There is no filter operator '{node.operator}'.",
+            hint=f"Did you mean {close[0]}?" if close else None,
+            nearest=close,
+            member=node.member,
         )
     if isinstance(member, Segment):
         raise InvalidQuery(f"'{node.member}' is a segment; ask for it in segments.", member=node.member)
@@ -183,6 +216,13 @@ def _filter(binder: _Binder, node: FilterTree) -> BoundTree:
     if not node.values and node.operator not in ("set", "notSet"):
         raise InvalidQuery(f"Values required for filter: {node.member} {node.operator}", member=node.member)
     return BoundFilter(path, member, node.operator, node.values)
+
+
+def _says_nothing(node: FilterTree) -> bool:
+    """A group without conditions is none: `or: [a, {and: []}]` is `a`, as in Cube. An `or` of nothing stays false."""
+    if not isinstance(node, FilterGroup):
+        return False
+    return (node.operator == "and" or bool(node.filters)) and all(_says_nothing(each) for each in node.filters)
 
 
 def _default_filters(catalog: Catalog, query: Query) -> list[Filter]:
@@ -256,10 +296,11 @@ def _default_order(
 def _finest(name: str, dimensions: tuple[BoundDimension, ...]) -> str | None:
     """A time dimension named without its granularity: the smallest one that is asked for."""
     candidates = [each for each in dimensions if each.granularity and each.column == f"{name}.{each.granularity}"]
-    return min(candidates, key=_size).column if candidates else None
+    return min(candidates, key=bucket_size).column if candidates else None
 
 
-def _size(each: BoundDimension) -> float:
+def bucket_size(each: BoundDimension) -> float:
+    """About how many seconds a bucket of a time dimension lasts."""
     lengths = (1, 60, 3600, 86_400, 604_800, 2_629_746, 7_889_238, 31_556_952)
     if each.custom is not None and each.custom.interval is not None:
         return each.custom.interval.months * 2_629_746 + each.custom.interval.milliseconds / 1000
@@ -268,8 +309,56 @@ def _size(each: BoundDimension) -> float:
 
 def _check(bound: BoundQuery) -> None:
     if not bound.dimensions and not bound.measures:
-        raise InvalidQuery(
-            "Query should contain either measures, dimensions or timeDimensions with granularities in order to be valid"
-        )
+        raise InvalidQuery(EMPTY, hint=EMPTY_HINT, ossie="E_EMPTY_AGGREGATION_QUERY")
     if bound.ungrouped and (bound.having or bound.mixed):
-        raise InvalidQuery("An ungrouped query cannot filter by measures.")
+        raise InvalidQuery("An ungrouped query cannot filter by measures.", ossie="E_AGGREGATE_IN_SCALAR_QUERY")
+    for tree in (*bound.where, *bound.having, *bound.mixed):
+        _check_window(bound.catalog, tree)
+    if bound.ungrouped:
+        for each in bound.measures:
+            _check_row_value(bound.catalog, each.measure, each.column)
+
+
+def _check_row_value(catalog: Catalog, measure: Measure, column: str, *, within: bool = False) -> None:
+    """A single row has no aggregate of many: formulas that have one, or count distinct values, are refused."""
+    spelled = catalog.expanded[measure.full_name]
+    is_formula = measure.type in FORMULAS
+    if (is_formula and _has_aggregate(spelled)) or (within and measure.type in _DISTINCT):
+        raise Unanswerable(
+            f"'{column}' is made of aggregates of many rows; an ungrouped query shows single rows.",
+            hint="Ask it grouped, or ask the dimensions and measures that it is made of.",
+            ossie="E_AGGREGATE_IN_SCALAR_QUERY",
+            member=column,
+        )
+    for name in spelled.measures if is_formula else ():
+        inner = catalog.primitive(name)
+        if isinstance(inner, Measure):
+            _check_row_value(catalog, inner, column, within=True)
+
+
+def _has_aggregate(spelled: Expanded) -> bool:
+    """Whether a formula aggregates columns itself; functions that nobody knows do where there is nothing else to."""
+    if spelled.tree is None:
+        return False
+    return bool(spelled.tree.find(exp.AggFunc)) or (not spelled.measures and bool(spelled.tree.find(exp.Column)))
+
+
+def _check_window(catalog: Catalog, tree: BoundTree) -> None:
+    """What compares groups or rows with each other (OVER) cannot decide which of them there are."""
+    if isinstance(tree, BoundGroup):
+        for each in tree.filters:
+            _check_window(catalog, each)
+    elif isinstance(tree, BoundFilter) and _has_window(catalog, tree.member.full_name):
+        raise Unanswerable(
+            f"'{tree.member.full_name}' has a window function: a Where cannot filter by it.",
+            hint="Qualify it in a subquery: filter the rows of the answer, or a cube over such a SELECT.",
+            ossie="E_WINDOW_IN_WHERE",
+            member=tree.member.full_name,
+        )
+
+
+def _has_window(catalog: Catalog, name: str) -> bool:
+    spelled = catalog.expanded[name]
+    if spelled.tree is not None and spelled.tree.find(exp.Window):
+        return True
+    return any(_has_window(catalog, inner) for inner in spelled.measures)

@@ -15,7 +15,8 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class BoundDimension:
-    """A dimension of the answer: `column` is its key in the answer, `path` leads to its cube."""
+    """A dimension of the answer: `column` is its key in the answer, `path` leads to its cube. `raw` times are left as
+    they are, for they are compared with columns."""
 
     column: str
     path: Path
@@ -23,6 +24,7 @@ class BoundDimension:
     kind: Literal["dimension", "time_dimension"] = "dimension"
     granularity: str | None = None
     custom: Granularity | None = None
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,15 @@ BoundTree = BoundFilter | BoundSegment | BoundGroup
 
 
 @dataclass(frozen=True, slots=True)
+class BoundTime:
+    """The time dimension along which windows roll; `range` is its dateRange, which stands in `where` too."""
+
+    path: Path
+    dimension: Dimension
+    range: BoundFilter | None
+
+
+@dataclass(frozen=True, slots=True)
 class BoundOrder:
     """Sort by a column of the answer."""
 
@@ -100,6 +111,7 @@ class BoundQuery:
     total: bool
     ungrouped: bool
     attributes: Mapping[str, Slot | None] = field(default_factory=dict)
+    time: BoundTime | None = None
     rows: RowFilters = field(kw_only=True)
 
 

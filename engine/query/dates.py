@@ -22,6 +22,7 @@ _FROM_TO = re.compile(r"from (.*) to (.*)")
 _DAY_WORDS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TICK = timedelta(milliseconds=1)
+_LAST = datetime.fromisoformat("9999-12-31T23:59:59.999")
 _MAX_TEXT = 200
 
 Range = tuple[str, str]
@@ -102,8 +103,11 @@ def floor(moment: datetime, unit: str) -> datetime:
 
 
 def ceil(moment: datetime, unit: str) -> datetime:
-    """The last millisecond of the unit."""
-    return add(floor(moment, unit), unit, 1) - _TICK
+    """The last millisecond of the unit; of the last one that the calendar has, its own."""
+    try:
+        return add(floor(moment, unit), unit, 1) - _TICK
+    except (ValueError, OverflowError):
+        return _LAST
 
 
 def _free(text: str, now: datetime) -> tuple[datetime, datetime]:

@@ -43,7 +43,7 @@ def lift(query: Query, context: SecurityContext) -> Lifted:
     values: list[Any] = []
     shaped = replace(
         query,
-        time_dimensions=tuple(_time_dimension(each, values) for each in query.time_dimensions),
+        time_dimensions=_time_dimensions(query.time_dimensions, values),
         filters=tuple(_tree(each, values) for each in query.filters),
         limit=None if query.limit is None else 1,
         offset=None if query.offset is None else 1,
@@ -80,11 +80,19 @@ def _slot(value: Any, kind: str, values: list[Any]) -> Slot:
     return Slot(len(values) - 1, kind)
 
 
-def _time_dimension(each: TimeDimension, values: list[Any]) -> TimeDimension:
-    if each.date_range is None:
-        return each
-    first, last = each.date_range
-    return replace(each, date_range=(_slot(first, "date", values), _slot(last, "date", values)))
+def _time_dimensions(times: tuple[TimeDimension, ...], values: list[Any]) -> tuple[TimeDimension, ...]:
+    """Ranges become slots; one range of one time dimension, given twice, is one condition."""
+    known: dict[tuple[str, Any], tuple[Slot, Slot]] = {}
+    found = []
+    for each in times:
+        if each.date_range is not None:
+            first, last = each.date_range
+            slots = known.get((each.dimension, (first, last)))
+            if slots is None:
+                slots = known[each.dimension, (first, last)] = _slot(first, "date", values), _slot(last, "date", values)
+            each = replace(each, date_range=slots)
+        found.append(each)
+    return tuple(found)
 
 
 def _tree(node: FilterTree, values: list[Any]) -> FilterTree:

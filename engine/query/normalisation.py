@@ -7,15 +7,17 @@ ranges, `cube.time.granularity` among the dimensions becomes a time dimension.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
 
-from core.errors import InvalidDate, InvalidQuery
+from core.errors import InvalidDate, InvalidQuery, QueryError
 from engine.query.dates import day_edge, parse_range
 from engine.query.request import DateRange, Filter, FilterGroup, FilterTree, Order, Query, TimeDimension
 from engine.query.validation import MAX_QUERIES, canonical_zone, check_json, check_query
@@ -25,6 +27,8 @@ Json = dict[str, Any]
 DEFAULT_LIMIT = 10_000
 MAX_LIMIT = 50_000
 REGULAR, COMPARE, BLENDING = "regularQuery", "compareDateRangeQuery", "blendingQuery"
+EMPTY = "Query should contain either measures, dimensions or timeDimensions with granularities in order to be valid"
+EMPTY_HINT = "Name at least one of Measures, Dimensions or a time dimension with a granularity."
 _RANGE_OPERATORS = frozenset({"inDateRange", "notInDateRange", "onTheDate"})
 _EDGE_OPERATORS = {"beforeDate": False, "afterOrOnDate": False, "beforeOrOnDate": True, "afterDate": True}
 _VALUELESS = frozenset({"set", "notSet", "measureFilter"})
@@ -35,7 +39,7 @@ _ABSOLUTE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(
 class Request:
     """What one call asks: its queries, and each as JSON the way the answer shows it again.
 
-    `compared` is the place of the time dimension whose ranges are compared.
+    `compared` is the place of the time dimension whose ranges are compared; `given` are the queries as they came.
     """
 
     type: str
@@ -43,6 +47,11 @@ class Request:
     echoes: tuple[Json, ...]
     cache: str
     compared: int | None = None
+    given: tuple[Any, ...] = ()
+
+    def place(self, index: int, path: str) -> str:
+        """A path within query number `index` as one within the whole request."""
+        return _place(self.type, self.compared, index, path)
 
     @property
     def pivot(self) -> Json:
@@ -54,6 +63,15 @@ class Request:
             first = {key: _unique(echo[key] for echo in self.echoes) for key in ("measures", "dimensions")}
             first["timeDimensions"] = [{"dimension": "time", "granularity": _granularities(self.echoes)[0]}]
         return {**first, "queryType": self.type}
+
+
+def _place(kind: str, compared: int | None, index: int, path: str) -> str:
+    if kind == BLENDING:
+        return f"[{index}].{path}"
+    if kind == COMPARE:
+        time = f"timeDimensions[{compared}]"
+        return path.replace(f"{time}.dateRange", f"{time}.compareDateRange[{index}]", 1)
+    return path
 
 
 def normalize(payload: Any, *, now: datetime, default_time_zone: str, cache: str | None = None) -> Request:
@@ -70,8 +88,9 @@ def normalize(payload: Any, *, now: datetime, default_time_zone: str, cache: str
     if not 0 < len(queries) <= MAX_QUERIES:
         raise InvalidQuery(f"Invalid query format: ask between 1 and {MAX_QUERIES} queries at once")
     one = _Normaliser(now, default_time_zone, cache)
-    done = [one.run(query) for query in queries]
-    request = Request(kind, tuple(query for query, _ in done), tuple(echo for _, echo in done), one.cache, compared)
+    done = [one.run(query, partial(_place, kind, compared, index)) for index, query in enumerate(queries)]
+    found, echoes = tuple(query for query, _ in done), tuple(echo for _, echo in done)
+    request = Request(kind, found, echoes, one.cache, compared, tuple(queries))
     if kind == BLENDING:
         _check_blending(request)
     return request
@@ -150,10 +169,18 @@ class _Normaliser:
         self.forced_cache = cache
         self.cache = ""
 
-    def run(self, raw: Any) -> tuple[Query, Json]:
-        """The query and its echo."""
+    def run(self, raw: Any, place: Callable[[str], str]) -> tuple[Query, Json]:
+        """The query and its echo; `place` makes of a fault's path the one within the whole request."""
+        try:
+            return self._run(raw)
+        except QueryError as error:
+            if "path" in error.details:
+                error.details["path"] = place(error.details["path"])
+            raise
+
+    def _run(self, raw: Any) -> tuple[Query, Json]:
         if isinstance(raw, Mapping):
-            cache = self.forced_cache or raw.get("cache") or "stale-if-slow"
+            cache = self.forced_cache or raw.get("cache") or raw.get("cacheMode") or "stale-if-slow"
             zone = raw.get("timezone") or self.default_time_zone
             raw = {**{key: raw[key] for key in raw if key != "cache"}, "cacheMode": cache, "timezone": zone}
         check_query(raw)
@@ -164,11 +191,8 @@ class _Normaliser:
     def _query(self, raw: Json) -> tuple[Query, Json]:
         dimensions, times = self._dimensions(raw)
         if not (raw.get("measures") or raw.get("dimensions") or any(time.granularity for time in times)):
-            raise InvalidQuery(
-                "Query should contain either measures, dimensions or timeDimensions with granularities "
-                "in order to be valid"
-            )
-        filters = [self._filter(item) for item in raw.get("filters", ())]
+            raise InvalidQuery(EMPTY, hint=EMPTY_HINT, ossie="E_EMPTY_AGGREGATION_QUERY")
+        filters = [self._filter(item, f"filters[{index}]") for index, item in enumerate(raw.get("filters", ()))]
         query = Query(
             measures=tuple(raw.get("measures", ())),
             dimensions=dimensions,
@@ -187,17 +211,20 @@ class _Normaliser:
 
     def _dimensions(self, raw: Json) -> tuple[tuple[str, ...], tuple[TimeDimension, ...]]:
         names = raw.get("dimensions", ())
-        times = [self._time(each) for each in raw.get("timeDimensions", ())]
+        given = enumerate(raw.get("timeDimensions", ()))
+        times = [self._time(each, f"timeDimensions[{index}]") for index, each in given]
         for name in names:
             if name.count(".") == 2:
                 dimension, _, granularity = name.rpartition(".")
                 times.append(TimeDimension(dimension, granularity))
         return tuple(name for name in names if name.count(".") == 1), tuple(times)
 
-    def _time(self, raw: Json) -> TimeDimension:
+    def _time(self, raw: Json, path: str) -> TimeDimension:
         if "compareDateRange" in raw:
-            raise InvalidQuery("compareDateRange cannot be used in a data blending query")
-        span = self._range(raw["dateRange"]) if "dateRange" in raw else None
+            problem = "compareDateRange cannot be used in a data blending query"
+            raise InvalidQuery(problem, path=f"{path}.compareDateRange")
+        with _placed(f"{path}.dateRange"):
+            span = self._range(raw["dateRange"]) if "dateRange" in raw else None
         return TimeDimension(raw["dimension"], raw.get("granularity"), span)
 
     def _range(self, given: str | Sequence[str]) -> DateRange:
@@ -205,18 +232,19 @@ class _Normaliser:
             return parse_range(given, self.now, self.zone)
         return _absolute(given[0], end=False), _absolute(given[-1], end=True)
 
-    def _filter(self, raw: Json) -> tuple[FilterTree, Json]:
+    def _filter(self, raw: Json, path: str) -> tuple[FilterTree, Json]:
         for group in ("or", "and"):
             if group in raw:
-                inner = [self._filter(item) for item in raw[group]]
+                inner = [self._filter(item, f"{path}.{group}[{index}]") for index, item in enumerate(raw[group])]
                 tree = FilterGroup(group, tuple(each for each, _ in inner))
                 return tree, {group: [shown for _, shown in inner]}
         member = raw.get("member") or raw["dimension"]
         operator = raw["operator"]
         values = [_as_text(value) for value in raw.get("values", ())]
         if not values and operator not in _VALUELESS:
-            raise InvalidQuery(f"Values required for filter: {orjson.dumps(raw).decode()}")
-        resolved, shown = self._dates(operator, values)
+            raise InvalidQuery(f"Values required for filter: {_spelled(raw)}", path=f"{path}.values", member=member)
+        with _placed(f"{path}.values"):
+            resolved, shown = self._dates(operator, values)
         echo: Json = {"member": member, "operator": operator}
         return Filter(member, operator, tuple(resolved)), echo | ({"values": shown} if "values" in raw else {})
 
@@ -245,6 +273,20 @@ class _Normaliser:
             return [_absolute(text, end=end)], values
         moment = parse_range(text, self.now, self.zone)[end]
         return [moment], [moment]
+
+
+@contextmanager
+def _placed(path: str) -> Iterator[None]:
+    """A fault within is one at `path`."""
+    try:
+        yield
+    except QueryError as error:
+        error.details.setdefault("path", path)
+        raise
+
+
+def _spelled(raw: Json) -> str:
+    return orjson.dumps(raw).decode()
 
 
 def _absolute(text: str, *, end: bool) -> str:

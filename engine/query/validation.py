@@ -1,23 +1,24 @@
 """The form of a query's JSON, checked before anything reads it; the texts of the faults are those of Cube's gateway.
 
-Bounded: at most 64 levels deep and 5,000 conditions; numbers are finite and texts are valid Unicode.
+Bounded: at most 64 levels deep, 5,000 conditions and 100,000 items in all; numbers are finite, texts valid Unicode.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
-from core.errors import InvalidQuery
+from core.errors import InvalidQuery, TooComplex, nearest
 
 Json = Any
 Check = Callable[[Json, str], None]
 
 MAX_DEPTH = 64
 MAX_CONDITIONS = 5000
+MAX_ITEMS = 100_000
 MAX_QUERIES = 100
 CACHE_MODES = ("stale-if-slow", "stale-while-revalidate", "must-revalidate", "no-cache")
 _OPERATORS = (
@@ -25,6 +26,8 @@ _OPERATORS = (
     "notSet inDateRange notInDateRange onTheDate beforeDate beforeOrOnDate afterDate afterOrOnDate measureFilter"
 )
 OPERATORS = _OPERATORS.split()
+_FORMAT = "Invalid query format: "
+_FILTER_KEYS = frozenset({"member", "dimension", "operator", "values"})
 _SAFE_INTEGER = 2**53 - 1
 _MEMBER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
 _DIMENSION = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)?$"
@@ -32,18 +35,44 @@ _ORDER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+\.[a-zA-
 _ZONES = {name.lower(): name for name in available_timezones()}
 
 
-def check_json(value: Json, depth: int = 0, path: str = "") -> None:
-    """Refuse what is no JSON, nests too deep, has NaN or infinity, or half of a surrogate pair."""
-    if depth > MAX_DEPTH:
-        raise _invalid(path, f"nests deeper than {MAX_DEPTH} levels")
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_text(key, path)
-            check_json(item, depth + 1, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            check_json(item, depth + 1, f"{path}[{index}]")
-    elif isinstance(value, float):
+def check_json(value: Json) -> None:
+    """Refuse what is no JSON, nests too deep, is too much, has NaN or infinity, or half of a surrogate pair."""
+    _Walk().check(value, 0, "")
+
+
+class _Walk:
+    """One walk through a payload: counts its items."""
+
+    def __init__(self) -> None:
+        self.items = 0
+
+    def check(self, value: Json, depth: int, path: str) -> None:
+        if depth > MAX_DEPTH:
+            raise _too_much(path, f"nests deeper than {MAX_DEPTH} levels", code="too_deep")
+        if isinstance(value, Mapping):
+            self._count(len(value), path)
+            for key, item in value.items():
+                _check_text(key, path)
+                self.check(item, depth + 1, f"{path}.{key}" if path else str(key))
+        elif isinstance(value, list | tuple):
+            self._count(len(value), path)
+            self._list(value, depth, path)
+        else:
+            _check_scalar(value, path)
+
+    def _count(self, items: int, path: str) -> None:
+        self.items += items
+        if self.items > MAX_ITEMS:
+            raise _too_much(path, f"is too much: a question may have {MAX_ITEMS} items")
+
+    def _list(self, items: Sequence[Json], depth: int, path: str) -> None:
+        for index, item in enumerate(items):
+            if type(item) is not int or not -_SAFE_INTEGER <= item <= _SAFE_INTEGER:
+                self.check(item, depth + 1, f"{path}[{index}]")
+
+
+def _check_scalar(value: Json, path: str) -> None:
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise _invalid(path, "must be a finite number")
     elif isinstance(value, str):
@@ -63,7 +92,7 @@ def check_query(query: Json, path: str = "value") -> None:
             check(query[key], key)
     for key in query:
         if key not in _KEYS:
-            raise _invalid(key, "is not allowed")
+            raise _named(_invalid(key, "is not allowed"), key, _KEYS)
 
 
 def canonical_zone(name: str) -> str | None:
@@ -75,13 +104,25 @@ _ABSENT = object()
 
 
 def _invalid(path: str, problem: str) -> InvalidQuery:
-    return InvalidQuery(f'Invalid query format: "{path or "value"}" {problem}', path=path or None)
+    return InvalidQuery(f'{_FORMAT}"{path or "value"}" {problem}', path=path or None)
+
+
+def _named(error: InvalidQuery, name: str, known: Iterable[str]) -> InvalidQuery:
+    """The same error with the names which might have been meant."""
+    if close := nearest(name[:100], list(known)):
+        error.details["nearest"] = close
+        error.hint = f"Did you mean {' or '.join(close)}?"
+    return error
+
+
+def _too_much(path: str, problem: str, code: str | None = None) -> TooComplex:
+    return TooComplex(f'{_FORMAT}"{path[:200] or "value"}" {problem}', code=code, path=path[:200] or None)
 
 
 def _check_text(text: Json, path: str) -> None:
     if not isinstance(text, str):
         raise _invalid(path, "has a key that is no text")
-    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+    if "\x00" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
         safe = path.encode("utf-8", "replace").decode()
         raise _invalid(safe, "has a character that no database can keep")
 
@@ -105,7 +146,7 @@ def _matching(pattern: str, *, or_object: bool = False) -> Check:
             raise _invalid(path, "must be one of [string, object]")
         _text(value, path)
         if not compiled.match(value):
-            raise _invalid(path, f'with value "{value}" fails to match the required pattern: /{pattern}/')
+            raise _invalid(path, f'with value "{value[:200]}" fails to match the required pattern: /{pattern}/')
 
     return check
 
@@ -154,10 +195,10 @@ def _filters(value: Json, path: str) -> None:
     if not isinstance(value, list | tuple):
         raise _invalid(path, "must be an array")
     if _conditions(value) > MAX_CONDITIONS:
-        raise _invalid(path, f"must contain at most {MAX_CONDITIONS} conditions")
+        raise _too_much(path, f"must contain at most {MAX_CONDITIONS} conditions")
     for index, item in enumerate(value):
         if not _is_filter(item):
-            raise _invalid(f"{path}[{index}]", "does not match any of the allowed types")
+            raise _blamed(_invalid(f"{path}[{index}]", "does not match any of the allowed types"), item)
 
 
 def _conditions(filters: Json) -> int:
@@ -177,13 +218,49 @@ def _is_filter(item: Json) -> bool:
     values = item.get("values", ())
     return (
         len(item.keys() & {"member", "dimension"}) == 1
-        and item.keys() <= {"member", "dimension", "operator", "values"}
+        and item.keys() <= _FILTER_KEYS
         and isinstance(member, str)
         and re.match(_MEMBER[:-1] + r"\Z", member, re.ASCII) is not None
         and item.get("operator") in OPERATORS
         and isinstance(values, list | tuple)
         and all(value is None or isinstance(value, str | int | float) for value in values)
     )
+
+
+def _blamed(error: InvalidQuery, item: Json) -> InvalidQuery:
+    """The same error; its path leads to the condition within `item` that is wrong, and to the key where it is one."""
+    path = error.details["path"]
+    while isinstance(item, Mapping) and len(item) == 1 and (group := next(iter(item))) in ("and", "or"):
+        inner = item[group] if isinstance(item[group], list | tuple) else ()
+        found = next(((index, each) for index, each in enumerate(inner) if not _is_filter(each)), None)
+        if found is None:
+            break
+        path, item = f"{path}.{group}[{found[0]}]", found[1]
+    error.details["path"] = path
+    if not isinstance(item, Mapping) or item.keys() & {"and", "or"}:
+        error.hint = 'A condition is {"member", "operator", "values"}, a group {"and": [...]} or {"or": [...]}.'
+        return error
+    return _blamed_key(error, item, path)
+
+
+def _blamed_key(error: InvalidQuery, item: Mapping[str, Json], path: str) -> InvalidQuery:
+    member, operator, values = (item.get(key) for key in ("member", "operator", "values"))
+    if unknown := sorted(item.keys() - _FILTER_KEYS):
+        error.details["path"] = f"{path}.{unknown[0]}"
+        return _named(error, unknown[0], _FILTER_KEYS)
+    if operator not in OPERATORS:
+        error.details["path"] = f"{path}.operator"
+        error.hint = f"There are {', '.join(OPERATORS)}."
+        return _named(error, str(operator), OPERATORS)
+    if "values" in item and not isinstance(values, list | tuple):
+        error.details["path"], error.hint = f"{path}.values", "values is a list of texts, numbers, true, false or null."
+    elif "member" in item and "dimension" in item:
+        error.hint = "dimension is another word for member: give one of them."
+    elif not isinstance(member, str) or not re.match(_MEMBER[:-1] + r"\Z", member, re.ASCII):
+        error.details["path"], error.hint = f"{path}.member", "A member is cube.name."
+    else:
+        error.details["path"], error.hint = f"{path}.values", "values is a list of texts, numbers, true, false or null."
+    return error
 
 
 def _time_dimension(item: Json, path: str) -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from core import clock
 from core.settings import Settings
-from engine.compiler import compile_query
+from engine.compiler import compile_query, match_query
 from engine.model.catalog import Catalog
+from engine.plan.rollups import Match
 from engine.query.access import SecurityContext
 from engine.query.normalisation import BLENDING, Request, normalize
 from engine.query.request import Query
 from engine.run.annotation import annotate
+from engine.run.blame import blamed
+from engine.run.cost import Cost
 from engine.run.executor import Executor
 from engine.run.result import Result, Table
 from engine.sql.statement import Column, Statement
 
+Ask = Callable[[Statement], Awaitable[Table]]
 _TOTAL = (Column("total", "measure", "number", "total"),)
 
 
@@ -27,6 +33,14 @@ class Answer:
 
     request: Request
     results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What one query would read, and which rollups could serve it if they were built."""
+
+    cost: Cost
+    rollups: tuple[Match, ...]
 
 
 class Engine:
@@ -42,8 +56,19 @@ class Engine:
         return normalize(payload, now=clock.now(), default_time_zone=self._settings.time_zone, cache=cache)
 
     def compile(self, request: Request, context: SecurityContext) -> list[Statement]:
-        """The statement of each query for this caller; QueryError or AccessDenied."""
-        return [compile_query(self.catalog, query, context) for query in request.queries]
+        """The statement of each query for this caller; QueryError or AccessDenied, each with its place in the JSON."""
+        statements = []
+        for index, query in enumerate(request.queries):
+            with blamed(self.catalog, request, index, context):
+                statements.append(compile_query(self.catalog, query, context))
+        return statements
+
+    async def check(self, request: Request, context: SecurityContext) -> list[Checked]:
+        """Everything but running it: each query compiled, its cost estimated, its rollups matched."""
+        statements = self.compile(request, context)
+        costs = await asyncio.gather(*(self.executor.estimate(each) for each in statements))
+        matches = [match_query(self.catalog, query, context) for query in request.queries]
+        return [Checked(*pair) for pair in zip(costs, matches, strict=True)]
 
     async def load(
         self, payload: Any, context: SecurityContext, *, cache: str | None = None, wait: float | None = None
@@ -54,21 +79,24 @@ class Engine:
         """
         return await self.run(self.normalize(payload, cache), context, wait=wait)
 
-    async def run(self, request: Request, context: SecurityContext, *, wait: float | None = None) -> Answer:
-        """The answer to a normalised request."""
+    async def run(
+        self,
+        request: Request,
+        context: SecurityContext,
+        *,
+        wait: float | None = None,
+        requester: Hashable | None = None,
+    ) -> Answer:
+        """The answer to a normalised request; `requester` may stop it by `executor.cancel`."""
         statements = self.compile(request, context)
-        cached = request.cache != "no-cache"
-        one = [self._one(index, statement, request, cached, wait) for index, statement in enumerate(statements)]
+        ask = partial(self.executor.run, cached=request.cache != "no-cache", wait=wait, requester=requester)
+        one = [self._one(index, statement, request, ask) for index, statement in enumerate(statements)]
         results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
         return Answer(request, tuple(results))
 
-    async def _one(
-        self, index: int, statement: Statement, request: Request, cached: bool, wait: float | None
-    ) -> Result:
+    async def _one(self, index: int, statement: Statement, request: Request, ask: Ask) -> Result:
         query = request.queries[index]
-        table, total = await asyncio.gather(
-            self._rows(query, statement, cached, wait), self._total(query, statement, cached, wait)
-        )
+        table, total = await asyncio.gather(self._rows(query, statement, ask), self._total(query, statement, ask))
         return Result(
             query,
             request.echoes[index],
@@ -80,16 +108,16 @@ class Engine:
             _copies(request, query),
         )
 
-    async def _rows(self, query: Query, statement: Statement, cached: bool, wait: float | None) -> Table:
+    async def _rows(self, query: Query, statement: Statement, ask: Ask) -> Table:
         if query.limit == 0:
             return Table(tuple([] for _ in statement.columns), clock.now())
-        return await self.executor.run(statement, cached=cached, wait=wait)
+        return await ask(statement)
 
-    async def _total(self, query: Query, statement: Statement, cached: bool, wait: float | None) -> int | None:
+    async def _total(self, query: Query, statement: Statement, ask: Ask) -> int | None:
         if not query.total or statement.total is None:
             return None
         count = replace(statement, sql=statement.total, columns=_TOTAL, total=None)
-        return int((await self.executor.run(count, cached=cached, wait=wait)).columns[0][0])
+        return int((await ask(count)).columns[0][0])
 
 
 def _constants(request: Request, query: Query) -> tuple[tuple[str, str], ...]:

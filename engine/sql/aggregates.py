@@ -8,20 +8,14 @@ from sqlglot import exp
 
 from core.errors import Unanswerable
 from engine.plan.nodes import Leaf, Part
+from engine.plan.terms import FUNCTIONS
 from engine.sql.time import call
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
-_FUNCTIONS = {
-    "sum": "sum",
-    "avg": "avg",
-    "min": "min",
-    "max": "max",
-    "count": "count",
-    "count_distinct": "uniqExact",
-    "count_distinct_approx": "uniq",
-}
+COUNTED = ("count", "count_distinct", "count_distinct_approx")
+"""Types that are 0 over no rows."""
 _STRICT = (exp.Column, exp.Paren, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Identifier, exp.Literal, exp.Nullif)
 
 
@@ -42,16 +36,17 @@ class Aggregates:
         if leaf.measure.type == "count" and leaf.tree is None:
             return self._count(leaf, part, first)
         value = self._condition(leaf, self._value(leaf), first)
-        return self.over(leaf, value)
-
-    def over(self, leaf: Leaf, value: exp.Expr) -> exp.Expr:
-        """The leaf's function over a value."""
-        return call(_FUNCTIONS[leaf.measure.type], value)
+        return call(FUNCTIONS[leaf.measure.type], value)
 
     def value(self, leaf: Leaf, part: Part) -> exp.Expr:
         """What a row of the fact contributes to the leaf; NULL where its filters do not hold."""
-        if leaf.measure.type == "count" and leaf.tree is None:
-            return self._condition(leaf, self._keys(leaf.cube)[0], _first(leaf, part))
+        if _plain_count(leaf):
+            if _first(leaf, part) and not part.tree.multiplies(leaf.cube):
+                return self._case(self._own_condition(leaf), exp.Literal.number(1))
+            keys = self._keys(leaf.cube)
+            key = call("tuple", *keys) if len(keys) > 1 and function_of(leaf, part) == "uniqExact" else keys[0]
+            present = _first(leaf, part) and not isinstance(key, exp.Anonymous)
+            return self._condition(leaf, key, present)
         return self._condition(leaf, self._value(leaf), _first(leaf, part))
 
     def _count(self, leaf: Leaf, part: Part, first: bool) -> exp.Expr:
@@ -115,6 +110,17 @@ class Aggregates:
                 hint=f"Mark a dimension of '{cube}' with primary_key: true.",
             )
         return [self.renderer.member(key.full_name) for key in primary]
+
+
+def function_of(leaf: Leaf, part: Part) -> str:
+    """The leaf's function over its `value`; the rows of a multiplied fact are told apart by their keys."""
+    if _plain_count(leaf) and not part.fact_key and part.tree.multiplies(leaf.cube):
+        return "uniqExact"
+    return FUNCTIONS[leaf.measure.type]
+
+
+def _plain_count(leaf: Leaf) -> bool:
+    return leaf.measure.type == "count" and leaf.tree is None
 
 
 def _first(leaf: Leaf, part: Part) -> bool:

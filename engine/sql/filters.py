@@ -15,21 +15,29 @@ from engine.sql.parameters import Parameters
 from engine.sql.time import call, first_moment, moment_after, parse_local
 
 Resolve = Callable[[BoundFilter | BoundSegment], exp.Expr]
+Shifted = Callable[[BoundFilter], exp.Expr | None]
 _LIKE = {
     "contains": ("%", "%"),
     "startsWith": ("", "%"),
     "endsWith": ("%", ""),
 }
+_NUMBERS = frozenset(
+    {"number", "count", "count_distinct", "count_distinct_approx", "sum", "avg", "rank", "number_agg", "running_total"}
+)
 _COMPARE: dict[str, type[exp.Binary]] = {"gt": exp.GT, "gte": exp.GTE, "lt": exp.LT, "lte": exp.LTE}
 
 
 class Predicates:
-    """Renders condition trees; `resolve` gives the expression of a member, `zone` the clock of time literals."""
+    """Renders condition trees; `resolve` gives the expression of a member, `zone` the clock of time literals.
 
-    def __init__(self, parameters: Parameters, zone: str, resolve: Resolve) -> None:
+    `shifted` gives the wall time to compare instead where a time shift moves the member.
+    """
+
+    def __init__(self, parameters: Parameters, zone: str, resolve: Resolve, shifted: Shifted | None = None) -> None:
         self.parameters = parameters
         self.zone = zone
         self.resolve = resolve
+        self.shifted = shifted
 
     def tree(self, node: BoundTree) -> exp.Expr:
         """The predicate of a tree; groups in parentheses."""
@@ -49,6 +57,9 @@ class Predicates:
         return exp.Paren(this=result) if len(node.filters) > 1 else result
 
     def _leaf(self, node: BoundFilter) -> exp.Expr:
+        moved = self.shifted(node) if self.shifted is not None else None
+        if moved is not None:
+            return Predicates(self.parameters, "UTC", lambda _: moved.copy()).tree(node)
         column = self.resolve(node)
         if not isinstance(column, exp.Column | exp.Anonymous | exp.Paren | exp.Placeholder):
             column = exp.Paren(this=column)
@@ -108,9 +119,9 @@ class Predicates:
 
     def _literal(self, node: BoundFilter, value: Slot | str) -> exp.Expr:
         member = node.member
-        if isinstance(member, Measure):
+        if isinstance(member, Measure) and member.type in ("min", "max"):
             return self.parameters.literal(value, member.full_name)
-        if member.type == "number":
+        if member.type in _NUMBERS:
             return self.parameters.number(value, member.full_name)
         if member.type == "boolean":
             return self.parameters.flag(value, member.full_name)

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from engine.model.catalog import Measure
+from engine.model.catalog import Dimension, Measure
+from engine.model.terms import Interval
 from engine.plan.builder import used_tables
-from engine.plan.nodes import Leaf, Part, Plan
-from engine.query.bound import BoundDimension, BoundFilter, BoundSegment, name_of
+from engine.plan.nodes import Part, Plan
+from engine.query.bound import BoundDimension, BoundFilter, BoundMeasure, BoundSegment, name_of
 from engine.sql.aggregates import Aggregates
+from engine.sql.clauses import Body, all_of, filled, grouped, named, where
 from engine.sql.filters import Predicates
+from engine.sql.layers import Layers
 from engine.sql.parameters import Parameters, Recipe, placeholder
-from engine.sql.sources import Sources, column, named
+from engine.sql.parts import Parts
+from engine.sql.series import Span, moved
+from engine.sql.sources import Sources
 from engine.sql.statement import Column
-from engine.sql.time import bucket, call, shown, wall
+from engine.sql.time import bucket, shown, wall, wall_bucket
 
 SETTINGS: Mapping[str, object] = {
     "join_use_nulls": 1,
@@ -29,53 +34,50 @@ SETTINGS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """A statement whose values are still to be filled in; `tree` is what was generated, for the verifier."""
+    """A statement as a tree, not yet verified: its parameters, its columns, the row filters in it by cube."""
 
     plan: Plan
     tree: exp.Select
-    sql: str
-    total: str | None
     recipes: tuple[Recipe, ...]
     columns: tuple[Column, ...]
     cubes: tuple[str, ...]
     guards: Mapping[str, tuple[exp.Expr, ...]]
+    checks: tuple[Span, ...] = ()
 
 
 def render(plan: Plan) -> Rendered:
     """The SQL of a plan with its parameters and columns."""
-    renderer = Renderer(plan, Parameters(), {})
+    renderer = Renderer(plan, Parameters(), {}, [])
     tree = renderer.final()
-    total = None
-    if plan.query.total:
-        bare = tree.copy()
-        for key in ("order", "limit", "offset"):
-            bare.set(key, None)
-        counted = exp.select(exp.alias_(exp.Count(this=exp.Star()), "total", copy=False), copy=False)
-        total = counted.from_(exp.Subquery(this=bare), copy=False).sql("clickhouse")
     return Rendered(
         plan=plan,
         tree=tree,
-        sql=tree.sql("clickhouse"),
-        total=total,
         recipes=tuple(renderer.parameters.recipes),
         columns=renderer.columns(),
         cubes=used_tables(plan.query.catalog, plan),
         guards={cube: tuple(found) for cube, found in renderer.guards.items()},
+        checks=tuple(renderer.checks),
     )
 
 
 class Renderer:
-    """The work on one plan; sub-queries get a renderer of their own over the same parameters and guards."""
+    """The work on one plan; inner plans get a renderer of their own over the same parameters, guards and checks."""
 
-    def __init__(self, plan: Plan, parameters: Parameters, guards: dict[str, list[exp.Expr]]) -> None:
+    def __init__(
+        self, plan: Plan, parameters: Parameters, guards: dict[str, list[exp.Expr]], checks: list[Span]
+    ) -> None:
         self.plan = plan
         self.catalog = plan.query.catalog
         self.zone = plan.query.timezone
         self.parameters = parameters
         self.guards = guards
+        self.checks = checks
+        self.current: Part | None = None
         self.sources = Sources(self)
         self.aggregates = Aggregates(self)
-        self.where = Predicates(parameters, self.zone, self._row_value)
+        self.parts = Parts(self)
+        self.layers = Layers(self)
+        self.where = Predicates(parameters, self.zone, self._row_value, self._shifted)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
         )
@@ -95,7 +97,13 @@ class Renderer:
 
     def final(self) -> exp.Select:
         """The whole SELECT, sorted and cut."""
-        select = self._single(self.plan.parts[0]) if len(self.plan.parts) == 1 else self._combined()
+        rows = self.rows()
+        outputs = [
+            named(self._shown(each, native.copy()), self.aliases[each.column])
+            for each, native in zip(self.plan.dimensions, rows.natives, strict=True)
+        ]
+        outputs += [named(self._output(each, rows), self.aliases[each.column]) for each in self.plan.query.measures]
+        select = self._closed(outputs, rows, self._having(rows))
         orders = [exp.Ordered(this=exp.column(self.aliases[each.column]), desc=each.desc) for each in self.plan.order]
         if orders:
             select.set("order", exp.Order(expressions=orders))
@@ -105,113 +113,35 @@ class Renderer:
             select.set("offset", exp.Offset(expression=placeholder("offset", "UInt64")))
         return select
 
-    def keyed_values(self, value: str) -> exp.Select:
-        """For a sub-query dimension: the key columns as `k0`, `k1` … and one formula as `value`."""
-        keys = [f"k{index}" for index in range(len(self.plan.dimensions))]
-        if len(self.plan.parts) == 1:
-            natives, values, source = self._part_body(self.plan.parts[0])
-        else:
-            natives, values, source = self._union_body()
-        outputs = [named(native.copy(), key) for native, key in zip(natives, keys, strict=True)]
-        outputs.append(named(self._formula(value, values), "value"))
-        return _grouped(outputs, source, natives)
+    def relation(self, names: Sequence[str]) -> exp.Select:
+        """For an outer plan: the dimensions as `d0`, `d1` … and formulas as `v0`, `v1` …"""
+        rows = self.rows()
+        outputs = [named(native.copy(), f"d{index}") for index, native in enumerate(rows.natives)]
+        outputs += [named(self.formula(name, rows), f"v{index}") for index, name in enumerate(names)]
+        return self._closed(outputs, rows, None)
 
-    # --- one part -------------------------------------------------------------------------------------------------
+    def rows(self) -> Body:
+        """The groups of the plan: still to be grouped, or (`layered`) made already and looked at together."""
+        body = self.parts.all()
+        return self.layers.over(body) if self.plan.layered else body
 
-    def _single(self, part: Part) -> exp.Select:
-        natives, values, source = self._part_body(part)
-        if self.plan.query.ungrouped:
-            natives_to_group: Sequence[exp.Expr] = ()
-        else:
-            natives_to_group = natives
-        return self._outputs(natives, values, source, natives_to_group)
+    def formula(self, name: str, rows: Body) -> exp.Expr:
+        """A formula of the plan over its rows."""
+        places = {f"@{index}": native for index, native in enumerate(rows.natives)}
+        return filled(self.plan.formulas[name], {**rows.values, **places})
 
-    def _outputs(
-        self,
-        natives: Sequence[exp.Expr],
-        values: Mapping[str, exp.Expr],
-        source: exp.Select,
-        group: Sequence[exp.Expr],
-    ) -> exp.Select:
-        outputs = [
-            named(self._shown(each, native.copy()), self.aliases[each.column])
-            for each, native in zip(self.plan.dimensions, natives, strict=True)
-        ]
-        for measure in self.plan.query.measures:
-            value = self._formula(measure.measure.full_name, values)
-            if measure.measure.type == "time":
-                value = shown(wall(value, self.zone), False)
-            outputs.append(named(value, self.aliases[measure.column]))
-        select = _grouped(outputs, source, group)
-        conditions = self._having(natives, values)
-        if conditions is not None:
-            select.set("having", exp.Having(this=conditions))
+    def _output(self, measure: BoundMeasure, rows: Body) -> exp.Expr:
+        value = self.formula(measure.measure.full_name, rows)
+        return shown(wall(value, self.zone), False) if measure.measure.type == "time" else value
+
+    def _closed(self, outputs: Sequence[exp.Expr], rows: Body, condition: exp.Expr | None) -> exp.Select:
+        if self.plan.layered:
+            select = grouped(outputs, rows.source, ())
+            return where(select, [condition]) if condition is not None else select
+        select = grouped(outputs, rows.source, () if self.plan.query.ungrouped else rows.natives)
+        if condition is not None:
+            select.set("having", exp.Having(this=condition))
         return select
-
-    def _part_body(self, part: Part) -> tuple[list[exp.Expr], dict[str, exp.Expr], exp.Select]:
-        """Group keys, aggregates by leaf, and the FROM … WHERE of a part."""
-        source = self.sources.joined(part.tree)
-        self._filter(source, part)
-        natives = [self.native(each) for each in self.plan.dimensions]
-        if part.fact_key:
-            return self._once(part, source, natives)
-        return natives, {leaf.name: self.aggregates.of(leaf, part) for leaf in part.leaves}, source
-
-    def _once(
-        self, part: Part, inner: exp.Select, natives: Sequence[exp.Expr]
-    ) -> tuple[list[exp.Expr], dict[str, exp.Expr], exp.Select]:
-        """Each row of the fact once a group: DISTINCT dimensions, key and values, aggregated outside."""
-        fact = self.catalog.cubes[part.fact or part.tree.root]
-        primary = [self.member(key.full_name) for key in fact.primary_key]
-        outputs = [named(native, f"d{index}") for index, native in enumerate(natives)]
-        outputs += [named(key, f"k{index}") for index, key in enumerate(primary)]
-        if part.fact_tree is None:
-            outputs += [named(self.aggregates.value(leaf, part), f"v{index}") for index, leaf in enumerate(part.leaves)]
-        inner.set("expressions", outputs)
-        inner.set("distinct", exp.Distinct())
-        groups: list[exp.Expr] = [column(f"d{index}", "keys") for index in range(len(natives))]
-        if part.fact_tree is not None:
-            source = self.sources.joined_to_keys(inner, part.fact_tree, [key.copy() for key in primary])
-            return groups, {leaf.name: self.aggregates.of(leaf, part) for leaf in part.leaves}, source
-        source = self.sources.of_keys(inner)
-        values = {
-            leaf.name: self.aggregates.over(leaf, column(f"v{index}", "keys")) for index, leaf in enumerate(part.leaves)
-        }
-        return groups, values, source
-
-    def _filter(self, select: exp.Select, part: Part) -> None:
-        conditions = [self.where.tree(each) for each in part.where]
-        if conditions:
-            joined = conditions[0]
-            for each in conditions[1:]:
-                joined = exp.And(this=joined, expression=each)
-            select.set("where", exp.Where(this=joined))
-
-    # --- several parts --------------------------------------------------------------------------------------------
-
-    def _combined(self) -> exp.Select:
-        natives, values, source = self._union_body()
-        return self._outputs(natives, values, source, natives)
-
-    def _union_body(self) -> tuple[list[exp.Expr], dict[str, exp.Expr], exp.Select]:
-        """Each part fills its own columns; a group which a part lacks has NULL there."""
-        leaves = self.plan.leaves
-        places = {leaf.name: f"m{index}" for index, leaf in enumerate(leaves)}
-        selects = [self._part_select(part, places) for part in self.plan.parts]
-        union: exp.Expr = selects[0]
-        for each in selects[1:]:
-            union = exp.Union(this=union, expression=each, distinct=False)
-        source = exp.Select().from_(
-            exp.Subquery(this=union, alias=exp.TableAlias(this=exp.to_identifier("parts"))), copy=False
-        )
-        natives: list[exp.Expr] = [column(f"d{index}", "parts") for index in range(len(self.plan.dimensions))]
-        return natives, {leaf.name: _picked(leaf, places[leaf.name]) for leaf in leaves}, source
-
-    def _part_select(self, part: Part, places: Mapping[str, str]) -> exp.Select:
-        natives, values, source = self._part_body(part)
-        outputs = [named(native.copy(), f"d{index}") for index, native in enumerate(natives)]
-        outputs += [named(values.get(name, exp.Null()), place) for name, place in places.items()]
-        return _grouped(outputs, source, natives)
 
     # --- values ---------------------------------------------------------------------------------------------------
 
@@ -221,16 +151,27 @@ class Renderer:
 
     def native(self, each: BoundDimension) -> exp.Expr:
         """The value by which the dimension groups: its SQL, wall time, or the start of a bucket."""
-        tree = self.member(each.dimension.full_name)
-        if each.granularity is not None:
-            return bucket(tree, self.zone, each.granularity, each.custom)[0]
-        if each.dimension.type == "time" and not self._is_key(each):
-            return wall(tree, self.zone)
-        return tree
+        dimension = each.dimension
+        if each.raw or dimension.type != "time":
+            return self.member(dimension.full_name)
+        if each.granularity is None:
+            return self.moment(dimension)
+        if each.custom is not None and each.custom.sql is not None:
+            return wall(self.member(f"{dimension.full_name}.{each.granularity}"), self.zone)
+        if self._interval(dimension) is not None:
+            return wall_bucket(self.moment(dimension), each.granularity, each.custom)
+        return bucket(self.member(dimension.full_name), self.zone, each.granularity, each.custom)[0]
 
-    def _is_key(self, each: BoundDimension) -> bool:
-        """Keys of a sub-query are compared with columns, so they stay as they are."""
-        return "." not in each.column
+    def moment(self, dimension: Dimension) -> exp.Expr:
+        """The wall time of a row, moved as the part at work says."""
+        local = wall(self.member(dimension.full_name), self.zone)
+        interval = self._interval(dimension)
+        return moved(local, interval, clamp=True) if interval is not None else local
+
+    def _interval(self, dimension: Dimension) -> Interval | None:
+        shifts = dict(self.current.scope.shifts) if self.current is not None else {}
+        shift = shifts.get(dimension.full_name)
+        return shift.interval if shift is not None else None
 
     def _shown(self, each: BoundDimension, native: exp.Expr) -> exp.Expr:
         if each.dimension.type != "time":
@@ -238,14 +179,12 @@ class Renderer:
         is_date = each.custom is None and each.granularity in ("day", "week", "month", "quarter", "year")
         return shown(native, is_date)
 
-    def _formula(self, name: str, values: Mapping[str, exp.Expr]) -> exp.Expr:
-        root = exp.Paren(this=self.plan.formulas[name].copy())
-        for node in list(root.find_all(exp.Placeholder)):
-            if node.name in values:
-                node.replace(values[node.name].copy())
-        result = root.this
-        result.pop()
-        return result  # type: ignore[no-any-return]
+    def _shifted(self, node: BoundFilter) -> exp.Expr | None:
+        """The moved wall time of a time dimension on which a condition stands; None where it is not moved."""
+        member = node.member
+        if not isinstance(member, Dimension) or self._interval(member) is None:
+            return None
+        return self.moment(member)
 
     def _row_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
         if isinstance(node, BoundFilter):
@@ -253,43 +192,26 @@ class Renderer:
         if isinstance(node.segment, Measure):
             name = node.segment.full_name
             spelled = self.catalog.expanded.get(f"{name}#rows") or self.catalog.expanded[name]
-            return spelled.condition.copy() if spelled.condition is not None else exp.Boolean(this=True)
+            return self.sources.timed(spelled.condition.copy()) if spelled.condition is not None else exp.true()
         return self.member(node.segment.full_name)
 
-    def _having(self, natives: Sequence[exp.Expr], values: Mapping[str, exp.Expr]) -> exp.Expr | None:
+    def _having(self, rows: Body) -> exp.Expr | None:
         if not self.plan.having:
             return None
         by_name = {
             each.dimension.full_name: native
-            for each, native in zip(self.plan.dimensions, natives, strict=True)
+            for each, native in zip(self.plan.dimensions, rows.natives, strict=True)
             if each.granularity is None
         }
 
         def resolve(node: BoundFilter | BoundSegment) -> exp.Expr:
             name = name_of(node)
-            return by_name[name].copy() if name in by_name else self._formula(name, values)
+            return by_name[name].copy() if name in by_name else self.formula(name, rows)
 
         # Dimensions of type time are wall time here, so their literals are read as such.
         mixed_time = any(each.dimension.type == "time" for each in self.plan.dimensions if each.granularity is None)
         predicates = Predicates(self.parameters, "UTC" if mixed_time else self.zone, resolve)
-        conditions = [predicates.tree(each) for each in self.plan.having]
-        joined = conditions[0]
-        for each in conditions[1:]:
-            joined = exp.And(this=joined, expression=each)
-        return joined
-
-
-def _picked(leaf: Leaf, place: str) -> exp.Expr:
-    value = call("any", column(place, "parts"))
-    counted = leaf.measure.type in ("count", "count_distinct", "count_distinct_approx") and not leaf.raw
-    return call("coalesce", value, exp.Literal.number(0)) if counted else value
-
-
-def _grouped(outputs: Sequence[exp.Expr], source: exp.Select, group: Sequence[exp.Expr]) -> exp.Select:
-    source.set("expressions", list(outputs))
-    if group:
-        source.set("group", exp.Group(expressions=[each.copy() for each in group]))
-    return source
+        return all_of([predicates.tree(each) for each in self.plan.having])
 
 
 def _aliases(columns: list[str]) -> dict[str, str]:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from core.errors import AccessDenied
+from core.errors import Unanswerable
 from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED, identifier, sub_query_alias
 from engine.plan.nodes import Edge, SubQuery, Tree
 from engine.query.bound import BoundFilter, BoundSegment, name_of
+from engine.sql.asked import context, filtered
+from engine.sql.clauses import aliased, all_of, column, from_, named
 from engine.sql.filters import Predicates
-from engine.sql.time import bucket, number, wall
+from engine.sql.time import bucket, call, text, wall
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
@@ -28,21 +30,52 @@ class Sources:
     def joined(self, tree: Tree) -> exp.Select:
         """`FROM root LEFT JOIN …`, sub-queries right after their cube."""
         select = exp.Select()
-        select.set("from_", exp.From(this=self.scan(tree.root)))
-        select.set("joins", [*self._sub_queries(tree, tree.root), *self._edges(tree)])
+        root, *more = self._calendar(tree.root)
+        select.set("from_", exp.From(this=root))
+        joins = [exp.Join(this=scan, kind="INNER", on=self._shown(tree.root)) for scan in more]
+        select.set("joins", [*joins, *self._sub_queries(tree, tree.root), *self._edges(tree)])
         return select
 
-    def of_keys(self, keys: exp.Select) -> exp.Select:
-        """`FROM (keys) AS keys`."""
-        select = exp.Select()
-        select.set("from_", exp.From(this=_aliased(keys, "keys")))
-        return select
+    def _calendar(self, cube: str) -> list[exp.Expr]:
+        """The cube; a calendar by which the part shifts stands twice: where the rows lie, and where they are shown."""
+        if cube not in self._moved():
+            return [self.scan(cube)]
+        lying, shown = self.scan(cube), self.scan(cube)
+        (lying.this if isinstance(lying, exp.Final) else lying).set("alias", exp.TableAlias(this=self._lying(cube)))
+        return [lying, shown]
+
+    def _lying(self, cube: str) -> exp.Identifier:
+        return identifier(f"{self.catalog.cubes[cube].alias}__lying")
+
+    def _moved(self) -> dict[str, str]:
+        """The calendars by which the part at work shifts: the SQL of the shift, and the dimension that it moves."""
+        current = self.renderer.current
+        shifts = current.scope.shifts if current is not None else ()
+        return {
+            name.partition(".")[0]: f"{name}#shift{shift.calendar}"
+            for name, shift in shifts
+            if shift.calendar is not None
+        }
+
+    def _shown(self, cube: str) -> exp.Expr:
+        """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
+        name = self._moved()[cube]
+        lies = self._at_lying(self.catalog.tree(name.partition("#")[0]))
+        return exp.EQ(this=self.timed(self.catalog.tree(name)), expression=lies)
+
+    def _at_lying(self, tree: exp.Expr) -> exp.Expr:
+        """Columns of moved calendars read where the rows lie."""
+        moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in self._moved()}
+        for each in list(tree.find_all(exp.Column)) if moved else ():
+            if each.table in moved:
+                each.set("table", moved[each.table].copy())
+        return tree
 
     def joined_to_keys(self, keys: exp.Select, tree: Tree, primary: Sequence[exp.Expr]) -> exp.Select:
         """`FROM (keys) AS keys LEFT JOIN fact ON …` and the fact's own joins."""
-        select = self.of_keys(keys)
+        select = from_(keys, "keys")
         matches = [exp.EQ(this=column(f"k{index}", "keys"), expression=key) for index, key in enumerate(primary)]
-        first = exp.Join(this=self.scan(tree.root), side="LEFT", on=_and(matches))
+        first = exp.Join(this=self.scan(tree.root), side="LEFT", on=all_of(matches))
         select.set("joins", [first, *self._sub_queries(tree, tree.root), *self._edges(tree)])
         return select
 
@@ -58,64 +91,77 @@ class Sources:
         select = exp.Select(expressions=[exp.Star()])
         select.set("from_", exp.From(this=self._table(cube, alias)))
         select.set("where", exp.Where(this=predicate))
-        return _aliased(select, alias)
+        return aliased(select, alias)
 
     def _own_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
         return self.timed(self.catalog.tree(name_of(node)))
 
     def _table(self, cube: str, alias: str | None) -> exp.Expr:
         source = self.timed(self.catalog.tree(f"{cube}#table"))
-        for nested in list(source.find_all(exp.Table)):
-            if nested.name.startswith(SCAN):
-                source = self._nested(source, nested)
         if alias is not None:
             source.set("alias", exp.TableAlias(this=identifier(alias)))
         if self.catalog.cubes[cube].final and isinstance(source, exp.Table):
             return exp.Final(this=source)
         return source
 
-    def _nested(self, source: exp.Expr, nested: exp.Table) -> exp.Expr:
-        """Another cube's table inside this cube's SELECT; that cube's row filter goes with it."""
-        inner = self.scan(nested.name.removeprefix(SCAN))
+    def _nested(self, nested: exp.Table) -> None:
+        """Another cube's table inside a SELECT; that cube's row filter goes with it."""
+        cube = nested.name.removeprefix(SCAN)
+        problem = self.catalog.expanded[f"{cube}#table"].unsupported
+        if problem:
+            raise Unanswerable(f"The cube '{cube}' needs {problem}; that cannot be answered yet.")
+        inner = self.scan(cube)
         if isinstance(inner, exp.Final):
-            inner = _aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
-        inner.set("alias", nested.args.get("alias") or exp.TableAlias(this=identifier(nested.name.removeprefix(SCAN))))
-        if nested is source:
-            return inner
+            inner = aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
+        inner.set("alias", nested.args.get("alias") or exp.TableAlias(this=identifier(cube)))
+        if nested.args.get("joins"):
+            inner.set("joins", nested.args["joins"])
         nested.replace(inner)
-        return source
 
     def _edges(self, tree: Tree) -> list[exp.Join]:
-        return [join for edge in tree.edges for join in (self._join(edge), *self._sub_queries(tree, edge.child))]
+        return [join for edge in tree.edges for join in (*self._join(edge), *self._sub_queries(tree, edge.child))]
 
-    def _join(self, edge: Edge) -> exp.Join:
-        condition = self.catalog.tree(f"{edge.parent}>{edge.child}")
-        source, on = self.scan(edge.child), self.timed(condition)
-        return (
-            exp.Join(this=source, kind="INNER", on=on) if edge.restrict else exp.Join(this=source, side="LEFT", on=on)
-        )
+    def _join(self, edge: Edge) -> list[exp.Join]:
+        source, *more = self._calendar(edge.child)
+        on = self._at_lying(self.timed(self.catalog.tree(f"{edge.parent}>{edge.child}")))
+        kept = {"kind": "INNER"} if edge.restrict else {"side": "LEFT"}
+        shown = [exp.Join(this=scan, kind="INNER", on=self._shown(edge.child)) for scan in more]
+        return [exp.Join(this=source, on=on, **kept), *shown]
 
     def _sub_queries(self, tree: Tree, cube: str) -> list[exp.Join]:
         return [self._sub_query(sub) for sub in tree.sub_queries if sub.cube == cube]
 
     def _sub_query(self, sub: SubQuery) -> exp.Join:
-        renderer = type(self.renderer)(sub.plan, self.renderer.parameters, self.renderer.guards)
         alias = sub_query_alias(sub.dimension)
+        if sub.plan is None:
+            return self._switch(sub, alias)
+        outer = self.renderer
+        inner = type(outer)(sub.plan, outer.parameters, outer.guards, outer.checks)
+        relation = inner.relation(["value"])
+        for index, output in enumerate(relation.expressions):
+            output.set("alias", exp.to_identifier(f"k{index}" if index < len(sub.keys) else "value"))
+        match = exp.EQ if sub.exact else exp.NullSafeEQ
         matches: list[exp.Expr] = []
         for index, key in enumerate(sub.keys):
-            own = self.catalog.tree(f"{sub.cube}.{key}")
-            matches.append(exp.EQ(this=column(f"k{index}", alias), expression=own))
-        return exp.Join(this=_aliased(renderer.keyed_values("value"), alias), side="LEFT", on=_and(matches))
+            matches.append(match(this=column(f"k{index}", alias), expression=outer.member(key)))
+        return exp.Join(this=aliased(relation, alias), side="LEFT", on=all_of(matches))
+
+    def _switch(self, sub: SubQuery, alias: str) -> exp.Join:
+        """Each row once for each value of a switch."""
+        values = exp.Array(expressions=[text(value) for value in sub.values])
+        select = exp.Select(expressions=[named(call("arrayJoin", values), "value")])
+        return exp.Join(this=aliased(select, alias), kind="CROSS")
 
     def timed(self, tree: exp.Expr) -> exp.Expr:
-        """The member's SQL with what depends on the question filled in: its zone, its filters, its asker."""
-        if not any(isinstance(node, exp.Anonymous) and node.name in _FILLED for node in tree.walk()):
+        """The member's SQL with what depends on the question filled in: its zone, its filters, its asker, tables."""
+        if type(tree) is exp.Column or not any(_to_fill(node) for node in tree.walk()):
             return tree
         root = exp.Paren(this=tree)
-        for node in list(root.find_all(exp.Anonymous)):
-            fill = _FILLED.get(node.name)
-            if fill is not None:
-                node.replace(fill(self, node.expressions))
+        for node in reversed([node for node in root.walk() if _to_fill(node)]):  # from the inside out
+            if isinstance(node, exp.Table):
+                self._nested(node)
+            else:
+                node.replace(_FILLED[node.name](self, node.expressions))
         result = root.this
         result.pop()
         return result  # type: ignore[no-any-return]
@@ -129,29 +175,12 @@ class Sources:
         return self._truncated(arguments[0], arguments[1].name)
 
     def filtered(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
-        """The query's conditions on a member, on another expression; true if there are none."""
-        inner, name = arguments[1], arguments[0].name
-        predicates = Predicates(self.renderer.parameters, self.renderer.zone, lambda _: inner.copy())
-        where = self.renderer.plan.query.where
-        found = [
-            predicates.tree(each) for each in where if isinstance(each, BoundFilter) and each.member.full_name == name
-        ]
-        return exp.Paren(this=_and(found)) if found else exp.EQ(this=number(1), expression=number(1))
+        """What the query's filters say on other expressions."""
+        return filtered(self.renderer, arguments)
 
     def context(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
-        """A comparison with an attribute of the caller; who lacks it sees nothing."""
-        name, how = arguments[0].name, arguments[1].name
-        slot = self.renderer.plan.query.attributes.get(name)
-        if slot is None:
-            if how != "filter":
-                raise AccessDenied(f"You have no '{name}', which the model needs to know.")
-            return exp.Boolean(this=False)
-        value = self.renderer.parameters.text(slot)
-        if len(arguments) < 3:
-            return value
-        inner = exp.Paren(this=arguments[2].copy())
-        listed = slot.kind.startswith("list:")
-        return exp.In(this=inner, field=value) if listed else exp.EQ(this=inner, expression=value)
+        """What the caller is."""
+        return context(self.renderer, arguments)
 
     def _truncated(self, tree: exp.Expr, name: str) -> exp.Expr:
         cube, dimension, granularity = name.split(".")
@@ -159,25 +188,10 @@ class Sources:
         return bucket(tree, self.renderer.zone, granularity, custom)[0]
 
 
+def _to_fill(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return node.name in _FILLED
+    return isinstance(node, exp.Table) and node.name.startswith(SCAN)
+
+
 _FILLED = {LOCAL: Sources.local, TRUNCATED: Sources.truncated, FILTERED: Sources.filtered, CONTEXT: Sources.context}
-
-
-def column(name: str, table: str) -> exp.Column:
-    """`table.name`."""
-    return exp.Column(this=identifier(name), table=identifier(table))
-
-
-def named(value: exp.Expr, alias: str) -> exp.Alias:
-    """`value AS alias`."""
-    return exp.Alias(this=value, alias=exp.to_identifier(alias))
-
-
-def _aliased(select: exp.Expr, alias: str) -> exp.Subquery:
-    return exp.Subquery(this=select, alias=exp.TableAlias(this=identifier(alias)))
-
-
-def _and(conditions: Sequence[exp.Expr]) -> exp.Expr:
-    result = conditions[0]
-    for each in conditions[1:]:
-        result = exp.And(this=result, expression=each)
-    return result

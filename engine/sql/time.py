@@ -68,6 +68,17 @@ def bucket(moment: exp.Expr, zone: str, granularity: str, custom: Granularity | 
     return call(_CLOCK[granularity], wall(moment, zone)), False
 
 
+def wall_bucket(moment: exp.Expr, granularity: str, custom: Granularity | None) -> exp.Expr:
+    """The start of the bucket in which wall time lies, of the same type as `bucket` gives."""
+    if custom is not None and custom.interval is not None and custom.origin is not None:
+        return custom_bucket(moment, custom.interval, datetime.fromisoformat(custom.origin))
+    if granularity in _DAYS:
+        function = _DAYS[granularity]
+        day = call("toDate32", moment)
+        return call(function, day) if function else day
+    return call(_CLOCK[granularity], moment)
+
+
 def shown(moment: exp.Expr, is_date: bool) -> exp.Expr:
     """`YYYY-MM-DDTHH:mm:ss.SSS` of a Date32 or of wall time."""
     if is_date:
@@ -77,46 +88,77 @@ def shown(moment: exp.Expr, is_date: bool) -> exp.Expr:
 
 def custom_bucket(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """`origin + k · interval`, k the greatest whole number for which that is not after `moment` (wall time)."""
-    start = call("toDateTime64", text(origin.isoformat(sep=" ", timespec="milliseconds")), number(3), text("UTC"))
     if not interval.months:
-        return _fixed(moment, interval.milliseconds, start)
+        since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))))
+        rest = call("positiveModulo", since, number(interval.milliseconds))
+        return call("subtractMilliseconds", moment.copy(), rest)
+    return custom_start(bucket_number(moment, interval, origin), interval, origin)
+
+
+def custom_start(index: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
+    """`origin + index · interval` as wall time."""
+    start: exp.Expr = _origin(origin)
+    if interval.months:
+        start = call("addMonths", start, _times(index, interval.months))
+    if interval.milliseconds:
+        start = call("addMilliseconds", start, _times(index.copy(), interval.milliseconds))
+    return start
+
+
+def bucket_number(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
+    """The greatest whole number k for which `origin + k · interval` is not after `moment` (wall time)."""
+    if not interval.months:
+        return _floored(exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))), interval)
     if not interval.milliseconds:
-        return _monthly(moment, interval.months, start, origin)
-    return _compound(moment, interval, start)
+        return _monthly(moment, interval.months, origin)
+    return _compound(moment, interval, origin)
 
 
-def _fixed(moment: exp.Expr, length: int, start: exp.Expr) -> exp.Expr:
-    since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(start)))
-    rest = call("positiveModulo", since, number(length))
-    return call("subtractMilliseconds", moment.copy(), rest)
+def _times(index: exp.Expr, length: int) -> exp.Expr:
+    return exp.Paren(this=exp.Mul(this=index, expression=number(length))) if length != 1 else index
 
 
-def _monthly(moment: exp.Expr, months: int, start: exp.Expr, origin: datetime) -> exp.Expr:
+def _origin(origin: datetime) -> exp.Expr:
+    return call("toDateTime64", text(origin.isoformat(sep=" ", timespec="milliseconds")), number(3), text("UTC"))
+
+
+def _floored(since: exp.Expr, interval: Interval) -> exp.Expr:
+    return _divided(exp.Paren(this=since), interval.milliseconds)
+
+
+def _divided(value: exp.Expr, length: int) -> exp.Expr:
+    """Rounded down, below zero too."""
+    if length == 1:
+        return value
+    rest = call("positiveModulo", value.copy(), number(length))
+    return call("intDiv", exp.Sub(this=value, expression=rest), number(length))
+
+
+def _monthly(moment: exp.Expr, months: int, origin: datetime) -> exp.Expr:
     """Whole months between origin and moment (one less where the day and time are not reached), rounded down."""
     first = number(origin.year * 12 + origin.month)
     twelve = exp.Mul(this=call("toYear", moment.copy()), expression=number(12))
     crossed = exp.Sub(this=exp.Add(this=twelve, expression=call("toMonth", moment.copy())), expression=first)
-    late = exp.GT(this=call("addMonths", start.copy(), crossed.copy()), expression=moment.copy())
-    passed = exp.Paren(this=exp.Sub(this=crossed, expression=exp.Paren(this=late)))
-    steps = exp.Sub(this=passed, expression=call("positiveModulo", passed.copy(), number(months)))
-    return call("addMonths", start, steps)
+    if origin == origin.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
+        return _divided(exp.Paren(this=crossed), months)
+    late = exp.GT(this=call("addMonths", _origin(origin), crossed.copy()), expression=moment.copy())
+    return _divided(exp.Paren(this=exp.Sub(this=crossed, expression=exp.Paren(this=late))), months)
 
 
-def _compound(moment: exp.Expr, interval: Interval, start: exp.Expr) -> exp.Expr:
+def _compound(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """Estimate k from the mean length, then take the last of the neighbours that is not after the moment."""
     length = interval.months * _MONTH_MS + interval.milliseconds
-    since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(start.copy())))
+    since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))))
     guess = call("toInt64", call("floor", exp.Div(this=since, expression=number(length))))
 
-    def begin(step: int) -> exp.Expr:
-        k = exp.Paren(this=exp.Add(this=guess.copy(), expression=number(step)))
-        by_months = call("addMonths", start.copy(), exp.Mul(this=k, expression=number(interval.months)))
-        return call("addMilliseconds", by_months, exp.Mul(this=k.copy(), expression=number(interval.milliseconds)))
+    def near(step: int) -> exp.Expr:
+        return exp.Paren(this=exp.Add(this=guess.copy(), expression=number(step)))
 
     branches: list[exp.Expr] = []
     for step in (1, 0, -1):
-        branches += [exp.LTE(this=begin(step), expression=moment.copy()), begin(step)]
-    return call("multiIf", *branches, begin(-2))
+        begin = custom_start(near(step), interval, origin)
+        branches += [exp.LTE(this=begin, expression=moment.copy()), near(step)]
+    return call("multiIf", *branches, near(-2))
 
 
 def _milliseconds(moment: exp.Expr) -> exp.Expr:
@@ -133,6 +175,16 @@ def moment_after(value: Slot | str, zone: str, parameters: Parameters) -> exp.Ex
     return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _ender(zone)), zone)
 
 
+def first_text(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
+    """The first moment of what a local date or time names, as a text in UTC for SQL of the model's own."""
+    return parameters.add(value, "String", _starter(zone))
+
+
+def last_text(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
+    """Its last millisecond, as a text in UTC."""
+    return parameters.add(value, "String", _closer(zone))
+
+
 def _moment(parameter: exp.Expr, zone: str) -> exp.Expr:
     return parameter if zone == "UTC" else call("toTimeZone", parameter, text(zone))
 
@@ -147,13 +199,18 @@ def _ender(zone: str) -> Callable[[str], str]:
     return partial(_end, zone)
 
 
+@lru_cache(1024)
+def _closer(zone: str) -> Callable[[str], str]:
+    return lambda value: sent(datetime.fromisoformat(_end(zone, value)) - _TICK)
+
+
 def _start(zone: str, value: str) -> str:
-    return _utc(parse_local(value), zone, fold=0)
+    return utc(parse_local(value), zone, fold=0)
 
 
 def _end(zone: str, value: str) -> str:
-    local = parse_local(value)
-    return _utc(local + (timedelta(days=1) if len(value) == 10 else _TICK), zone, fold=1)
+    local = min(parse_local(value), _LAST)
+    return utc(local + (timedelta(days=1) if len(value) == 10 else _TICK), zone, fold=1)
 
 
 def parse_local(value: str) -> datetime:
@@ -164,16 +221,21 @@ def parse_local(value: str) -> datetime:
         raise InvalidDate(f"Can't parse date: '{value}'") from error
 
 
-def _utc(local: datetime, zone: str, fold: int) -> str:
+def clamped(moment: datetime) -> datetime:
+    """The moment, or the nearest that a DateTime64 can be."""
+    return min(max(moment, _FIRST), _LAST)
+
+
+def utc(local: datetime, zone: str, fold: int = 0) -> str:
     """UTC of a wall time: in an hour that comes twice the first (fold 0) or the last, in a gap the gap's end."""
-    local = min(max(local, _FIRST), _LAST)
+    local = clamped(local)
     if zone == "UTC":
-        return _sent(local)
+        return sent(local)
     area = ZoneInfo(zone)
     moment = local.replace(tzinfo=area, fold=fold).astimezone(UTC)
     if moment.astimezone(area).replace(tzinfo=None) != local:
         moment = _gap_end(local, area)
-    return _sent(moment)
+    return sent(moment)
 
 
 def _gap_end(local: datetime, area: ZoneInfo) -> datetime:
@@ -188,5 +250,6 @@ def _gap_end(local: datetime, area: ZoneInfo) -> datetime:
     return late.replace(microsecond=0)
 
 
-def _sent(moment: datetime) -> str:
+def sent(moment: datetime) -> str:
+    """The text that a DateTime64(3) parameter takes."""
     return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"

@@ -71,6 +71,19 @@ def _url(process: subprocess.Popen[str]) -> str:
     raise AssertionError("".join(seen))
 
 
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("api.cli", ("fastapi", "uvicorn", "pydantic", "sqlglot", "numpy", "clickhouse_connect", "psycopg", "httpx2")),
+        ("engine", ("jinja2", "rapidfuzz", "clickhouse_connect", "numpy", "pydantic", "sqlglot.optimizer.qualify")),
+    ],
+)
+def test_a_start_imports_only_what_it_needs(module: str, absent: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(*(name for name in {absent} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A small made-up district."""
@@ -139,6 +152,7 @@ def test_a_broken_model_stops_the_start_and_every_mistake_is_named(tmp_path: Pat
         told = shell.run(*words, code=1)
         assert "x.yml:3: sql_tabel" in told and "Did you mean 'sql_table'?" in told
         assert "x.yml:5: type: 'cuont'" in told and "Did you mean 'count'?" in told
+        assert words[0] != "models" or "3 mistakes in 1 file" in told
         assert "Traceback" not in told
 
 

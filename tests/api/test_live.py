@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from api.cli.serve import _bound as bind
+from api.cli.server import _bound as bind
 from core.settings import Settings
 from tests.api.conftest import School, data, fault
 from tests.realtime.guests import joined

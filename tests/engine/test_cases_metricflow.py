@@ -12,26 +12,21 @@ import pytest
 import yaml
 
 from core.warehouse import Warehouse
-from engine import Catalog, SecurityContext, compile_query
+from engine import SecurityContext, compile_query
 from engine.model import load_texts
 from tests.engine.asking import command, comparable, query_of, run, same_rows, script
-from tests.engine.expected import parameters
+from tests.engine.expected import parameters, right_rows
+from tests.engine.metricflow.model import Model
+from tests.engine.metricflow.question import Question
 from tests.shared import SHARED, shared
 
 _FOLDER = (SHARED or Path("absent")) / "cases" / "metricflow"
-_KEEP = {
-    "dimensions": {"name", "sql", "type", "primary_key"},
-    "joins": {"name", "relationship", "sql"},
-    "measures": {"name", "sql", "type", "filters", "rolling_window"},
-}
-_KNOWN = {"sum", "count", "count_distinct", "avg", "min", "max", "number"}
-_BEYOND = {"non_additive", "join_to_timespine", "fill_nulls_with", "period_agg"}
 
 
 def _cases() -> list[dict[str, Any]]:
     path = _FOLDER / "cases.json"
     cases = json.loads(path.read_text()) if path.exists() else []
-    return [case for case in cases if case["cube_query"] is not None and _expected(case) is not None]
+    return [case for case in cases if _expected(case) is not None]
 
 
 def _expected(case: dict[str, Any]) -> dict[str, Any] | None:
@@ -42,45 +37,9 @@ def _expected(case: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @cache
-def _catalog(model: str) -> Catalog:
-    """The model in Cube's own keys: ratios and derived metrics as formulas, the rest left out."""
-    document = yaml.safe_load((_FOLDER / "models" / f"{model}.cubes.yml").read_text())
-    for cube in document["cubes"]:
-        cube["measures"] = [found for found in map(_measure, cube.get("measures", [])) if found]
-        for key, kept in _KEEP.items():
-            cube[key] = [{name: value for name, value in each.items() if name in kept} for each in cube.get(key, [])]
-    return load_texts({model: yaml.safe_dump(document, sort_keys=False)})
-
-
-def _measure(measure: dict[str, Any]) -> dict[str, Any] | None:
-    if _BEYOND & set(measure) or any("{{" in each["sql"] for each in measure.get("filters", [])):
-        return None
-    if measure["type"] == "ratio":
-        sides = [measure["numerator"], measure["denominator"]]
-        if any(set(side) - {"measure"} for side in sides) or measure.get("filters"):
-            return None
-        return {
-            "name": measure["name"],
-            "type": "number",
-            "sql": " / ".join(f"{{{side['measure']}}}" for side in sides),
-        }
-    if measure["type"] == "derived":
-        return _derived(measure)
-    if measure["type"] == "percentile":
-        function = "quantileExactLow" if measure.get("use_discrete_percentile") else "quantileExactInclusive"
-        sql = f"{function}({measure['percentile']})({measure['sql']})"
-        return {"name": measure["name"], "type": "number", "sql": sql}
-    return measure if measure["type"] in _KNOWN else None
-
-
-def _derived(measure: dict[str, Any]) -> dict[str, Any] | None:
-    sql = measure["sql"]
-    for use in measure["uses"]:
-        if set(use) - {"measure", "alias"} or measure.get("filters"):
-            return None
-        name = use.get("alias") or use["measure"].split(".")[-1]
-        sql = re.sub(rf"(?<![\w.{{]){re.escape(name)}\b", f"{{{use['measure']}}}", sql)
-    return {"name": measure["name"], "type": "number", "sql": sql}
+def _model(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    folder = _FOLDER / "models"
+    return yaml.safe_load((folder / f"{name}.cubes.yml").read_text()), json.loads((folder / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +60,24 @@ def _insert(warehouse: Warehouse, table: str, rows: bytes) -> None:
     warehouse.call(lambda client: client.raw_insert(table, insert_block=rows, fmt="CSVWithNames"))
 
 
+class _Plain(yaml.SafeDumper):
+    """YAML without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 @pytest.mark.parametrize("case", parameters("metricflow", _cases()))
 def test_metricflow_cases(case: dict[str, Any], tables: Warehouse) -> None:
-    statement = compile_query(
-        _catalog(case["model"]), query_of({**case["cube_query"], "limit": 50000}), SecurityContext()
-    )
+    document, source = _model(case["model"])
+    model, query = Question(case, Model(document, source)).translated()
+    catalog = load_texts({case["model"]: yaml.dump(model, Dumper=_Plain, sort_keys=False)})
+    statement = compile_query(catalog, query_of(query), SecurityContext())
     rows = [list(row.values()) for row in run(tables, statement)]
     expected = _expected(case)
     assert expected is not None
-    wanted = [[_value(value) for value in row] for row in expected["rows"]]
+    recorded = [[_value(value) for value in row] for row in expected["rows"]]
+    wanted = right_rows("metricflow", case, recorded)
     assert same_rows(*_aligned(rows, wanted), ordered=False), f"\n got {rows[:20]}\nwant {wanted[:20]}\n{statement.sql}"
 
 

@@ -102,12 +102,17 @@ async def test_a_wrong_name_gets_the_nearest_right_one(client: httpx2.AsyncClien
     for path in ("load", "sql", "dry-run"):
         answer = await client.post(f"/cubejs-api/v1/{path}", json={"query": {"measures": ["Orders.cuont"]}})
         assert answer.status_code == 400
+        near = answer.json()["nearest"]
+        assert near[0] == "Orders.count"
         assert answer.json() == {
             "type": "UserError",
             "error": "'cuont' not found for path 'Orders.cuont'",
-            "hint": answer.json()["hint"],
+            "code": "unknown_member",
+            "path": "measures[0]",
+            "member": "Orders.cuont",
+            "nearest": near,
+            "hint": f"Did you mean {' or '.join(near)}?",
         }
-        assert "Orders.count" in answer.json()["hint"]
 
 
 @pytest.mark.parametrize("body", ["", "[]", "5", '{"query": NaN}', '{"query": {"measures": ["\\ud800.x"]}}', "{}"])

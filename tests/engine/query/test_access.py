@@ -11,11 +11,13 @@ from sqlglot import exp
 from core.errors import AccessDenied, UnknownMember
 from core.warehouse import Warehouse
 from engine import Catalog, Query, SecurityContext, compile_query
-from engine.compiler import _rendered
 from engine.model import load_texts
+from engine.plan.builder import build
 from engine.query.access import visible
+from engine.query.bind import bind
 from engine.query.lift import lift
 from engine.query.request import Filter, Order
+from engine.sql.render import render
 from engine.sql.verify import verify
 from tests.engine.asking import ask, script
 
@@ -214,7 +216,7 @@ def test_attribute_values_are_bound_and_never_part_of_the_sql(catalog: Catalog) 
 
 def test_the_verifier_refuses_sql_without_the_filter(catalog: Catalog) -> None:
     query = Query(measures=("grades.points",), dimensions=("pupils.name",))
-    rendered = _rendered(catalog, lift(query, _ADMIN).shape)
+    rendered = render(build(bind(catalog, lift(query, _ADMIN).shape)))
     scan = next(select for select in rendered.tree.find_all(exp.Select) if select.args.get("where"))
     kept = scan.args["where"]
     scan.set("where", None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import BadInput, ContinueWait, StoreTimeout
+from core.errors import BadInput, Cancelled, ContinueWait, StoreTimeout
 from core.settings import Settings
 from core.warehouse import Warehouse
 from engine.model.catalog import Catalog
@@ -172,3 +172,62 @@ async def test_a_fault_of_the_database_reaches_all_who_wait_and_is_not_kept(data
     assert all(isinstance(each, BadInput) for each in found)
     await data.add(1)
     assert (await ask.run(wrong)).columns == (["0"],)
+
+
+async def test_a_repeated_question_gets_the_answer_it_waited_for_though_rows_keep_coming(data: Data) -> None:
+    ask = executor(data)
+    slow = statement(
+        "SELECT count() + max(sleepEachRow(0.1)) * 0 AS n FROM (SELECT n FROM t UNION ALL SELECT * FROM numbers(6))"
+    )
+    asked = 0
+    async with asyncio.timeout(8):
+        while True:
+            await data.add(asked)
+            asked += 1
+            try:
+                table = await ask.run(slow, wait=0.15)
+                break
+            except ContinueWait:
+                continue
+    assert table.columns == (["7"],), "the rows of when it was first asked"
+    assert asked > 2
+
+
+@pytest.mark.parametrize("cached", [True, False])
+async def test_an_answer_that_came_between_two_polls_is_handed_out_once(data: Data, cached: bool) -> None:
+    ask = executor(data)
+    slow = statement("SELECT count() + max(sleepEachRow(0.1)) * 0 AS n FROM (SELECT n FROM t UNION ALL SELECT 9)")
+    with pytest.raises(ContinueWait):
+        await ask.run(slow, wait=0.01, cached=cached)
+    await asyncio.sleep(0.6)
+    await data.add(1, 2)
+    assert (await ask.run(slow, cached=cached, wait=0.01)).columns == (["1"],)
+    assert (await ask.run(slow, cached=cached)).columns == (["3"],)
+
+
+async def test_who_asked_may_stop_his_question_but_not_that_of_others(data: Data) -> None:
+    ask = executor(data)
+    slow = statement(SLOW, salt=77)
+    shared = [asyncio.create_task(ask.run(slow, requester=name)) for name in ("one", "other")]
+    while not await queries_run(data.warehouse, SLOW):
+        await asyncio.sleep(0.05)
+    assert ask.cancel("nobody") == 0
+    assert ask.cancel("one") == 0, "the other still wants it"
+    assert ask.cancel("other") == 1
+    for task in shared:
+        with pytest.raises(Cancelled):
+            await asyncio.wait_for(task, 10)
+    assert not await queries_run(data.warehouse, SLOW)
+
+
+async def test_a_question_that_waits_in_line_can_be_stopped(data: Data) -> None:
+    ask = executor(data)
+    busy = [asyncio.create_task(ask.run(statement(SLOW, salt=salt), requester=salt)) for salt in (1, 2)]
+    await asyncio.sleep(0.2)
+    waiting = asyncio.create_task(ask.run(statement(SLOW, salt=3), requester="waiting"))
+    await asyncio.sleep(0.1)
+    assert ask.cancel("waiting") == 1
+    with pytest.raises(Cancelled):
+        await asyncio.wait_for(waiting, 2)
+    assert [ask.cancel(salt) for salt in (1, 2)] == [1, 1]
+    assert all(isinstance(each, Cancelled) for each in await asyncio.gather(*busy, return_exceptions=True))

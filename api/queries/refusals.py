@@ -1,0 +1,26 @@
+"""The bodies of Cube's refusals: its `error` and `type`; beside them our code, the place, the nearest names, a hint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.errors import EduError, InvalidDate, InvalidQuery, QueryError, RefusedByStore
+
+Json = dict[str, Any]
+_TOLD = ("path", "member", "nearest", "retry_after")
+_GATEWAY = InvalidQuery | InvalidDate | RefusedByStore
+
+
+def refusal_body(error: EduError) -> Json:
+    """`{"error", "type"?, "code", "path"?, "member"?, "nearest"?, "hint"?, "ossie"?}`; the first two are Cube's."""
+    planned = isinstance(error, QueryError) and not isinstance(error, _GATEWAY)
+    body: Json = {"type": "UserError"} if planned else {}
+    body |= {"error": error.message.removesuffix(".") if planned else error.message, "code": error.code}
+    body |= {key: error.details[key] for key in _TOLD if error.details.get(key) not in (None, [])}
+    body |= {key: value for key, value in (("hint", error.hint), ("ossie", error.ossie)) if value}
+    return body
+
+
+def stage_body(stage: str, time_elapsed: int) -> Json:
+    """«Continue wait»: the client asks again at once."""
+    return {"error": "Continue wait", "stage": stage, "timeElapsed": time_elapsed}

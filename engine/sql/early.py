@@ -1,0 +1,159 @@
+"""Aggregate before the joins: the fact is read once by its foreign keys, then a few rows are joined and summed up.
+
+GROUP BY school.name over ten million answers joins ten million rows; by school_id it joins a hundred:
+
+    SELECT s.name, count(*) FROM answers AS a       SELECT s.name, coalesce(sum(a.a0), 0)
+    LEFT JOIN schools AS s ON a.school_id = s.id →  FROM (SELECT a.school_id AS k0, count(*) AS a0
+    WHERE a.attempt = 1                                   FROM answers AS a WHERE a.attempt = 1 GROUP BY k0) AS a
+    GROUP BY s.name                                 LEFT JOIN schools AS s ON a.k0 = s.id GROUP BY s.name
+
+Eager aggregation: W. P. Yan, P.-Å. Larson, "Eager Aggregation and Lazy Aggregation", VLDB 1995.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from engine.plan.nodes import Part, Tree
+from engine.query.bound import BoundDimension
+from engine.sql.clauses import Body, column, from_, named, where
+from engine.sql.partials import Partials
+
+if TYPE_CHECKING:
+    from engine.sql.render import Renderer
+
+MAX_JOIN_KEYS = 2
+"""More foreign keys together are often as many as there are rows; then the work would be done twice."""
+MAX_OTHER_KEYS = 3
+_FINE = ("second", "minute")
+_HOUR_MS = 3_600_000
+
+
+def aggregated_early(renderer: Renderer, part: Part, source: exp.Select, natives: Sequence[exp.Expr]) -> Body | None:
+    """The body of a part that aggregates its fact before the joins; None where that is not possible or no gain.
+
+    `source` (FROM, JOIN, WHERE) and `natives` are those of the plain body; they are left as they were.
+    """
+    if not _joins_only_by_keys(renderer, part):
+        return None
+    alias = renderer.catalog.cubes[part.tree.root].alias
+    solo = replace(part, tree=Tree(part.tree.root), fact_key=False)
+    partials = Partials(alias, shared=part.tree.multiplies(part.tree.root))
+    values = {leaf.name: partials.of(renderer.aggregates.of(leaf, solo)) for leaf in part.leaves}
+    work = _Split(alias, source.copy())
+    groups = [work.keyed(native) for native in natives]
+    if partials.failed or work.failed or not _few(renderer, part, work):
+        return None
+    outer = work.outer(partials.columns)
+    found = {name: value for name, value in values.items() if value is not None}
+    return _once(groups, work, partials, outer, found) if partials.shared else Body(groups, found, outer)
+
+
+def _joins_only_by_keys(renderer: Renderer, part: Part) -> bool:
+    """Whether the part has one fact, at the root, with something joined to it."""
+    joined = part.tree.edges or part.tree.sub_queries
+    plain = bool(part.leaves and joined) and part.fact_tree is None and not renderer.plan.query.ungrouped
+    return plain and all(leaf.cube == part.tree.root for leaf in part.leaves)
+
+
+def _few(renderer: Renderer, part: Part, work: _Split) -> bool:
+    """Whether the keys are likely far fewer than the rows: not the fact's own key, no moments, few altogether."""
+    primary = [renderer.member(key.full_name) for key in renderer.catalog.cubes[part.tree.root].primary_key]
+    if primary and all(key in work.keys for key in primary):
+        return False
+    if any(_is_fine(each) for each in renderer.plan.dimensions if each.dimension.cube == part.tree.root):
+        return False
+    return len(work.join_keys) <= MAX_JOIN_KEYS and len(work.keys) - len(work.join_keys) <= MAX_OTHER_KEYS
+
+
+def _is_fine(each: BoundDimension) -> bool:
+    if each.dimension.type != "time":
+        return False
+    if each.custom is not None and each.custom.interval is not None:
+        return not each.custom.interval.months and each.custom.interval.milliseconds < _HOUR_MS
+    return each.granularity is None or each.granularity in _FINE
+
+
+@dataclass(slots=True)
+class _Split:
+    """A FROM … WHERE cut in two: what needs only the fact goes inside, the rest outside looks at keys `k0`, `k1` …"""
+
+    alias: str
+    source: exp.Select
+    keys: list[exp.Expr] = field(default_factory=list)
+    join_keys: tuple[exp.Expr, ...] = ()
+    failed: bool = False
+    inside: list[exp.Expr] = field(default_factory=list)
+    outside: list[exp.Expr] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for join in self.source.args.get("joins") or ():
+            if join.args.get("on") is not None:
+                join.set("on", self.keyed(join.args["on"]))
+        self.join_keys = tuple(self.keys)
+        where = self.source.args.get("where")
+        for condition in _conjuncts(where.this) if where is not None else ():
+            if self._owners(condition) <= {self.alias} and condition.find(exp.Query) is None:
+                self.inside.append(condition)
+            else:
+                self.outside.append(self.keyed(condition))
+
+    def keyed(self, tree: exp.Expr) -> exp.Expr:
+        """The expression with its largest parts over the fact alone replaced by keys."""
+        if tree.find(exp.Query) is not None:
+            self.failed = True
+        root = exp.Paren(this=tree.copy())
+        self._replace(root)
+        result = root.this
+        result.pop()
+        return result  # type: ignore[no-any-return]
+
+    def _replace(self, node: exp.Expr) -> None:
+        for child in list(node.iter_expressions()):
+            if self._owners(child) == {self.alias}:
+                child.replace(self._key(child))
+            else:
+                self._replace(child)
+
+    def _key(self, tree: exp.Expr) -> exp.Column:
+        if tree not in self.keys:
+            self.keys.append(tree.copy())
+        return column(f"k{self.keys.index(tree)}", self.alias)
+
+    def _owners(self, tree: exp.Expr) -> set[str]:
+        return {node.table for node in tree.find_all(exp.Column)}
+
+    def outer(self, columns: Mapping[str, exp.Expr]) -> exp.Select:
+        """`FROM (the fact by its keys) AS fact JOIN … WHERE …`."""
+        inner = exp.Select(expressions=[named(key, f"k{index}") for index, key in enumerate(self.keys)])
+        inner.set("expressions", [*inner.expressions, *(named(value, name) for name, value in columns.items())])
+        inner.set("from_", exp.From(this=self.source.args["from_"].this))
+        where(inner, self.inside)
+        if self.keys:
+            inner.set("group", exp.Group(expressions=[key.copy() for key in self.keys]))
+        outer = from_(inner, self.alias)
+        outer.set("joins", self.source.args["joins"])
+        where(outer, self.outside)
+        return outer
+
+
+def _once(
+    groups: Sequence[exp.Expr], work: _Split, partials: Partials, outer: exp.Select, values: Mapping[str, exp.Expr]
+) -> Body:
+    """Where joins multiply the fact: each of its keys once a group."""
+    keys = [column(f"k{index}", work.alias) for index in range(len(work.keys))]
+    outputs = [named(group.copy(), f"d{index}") for index, group in enumerate(groups)]
+    outputs += [named(key.copy(), f"k{index}") for index, key in enumerate(keys)]
+    outputs += [named(partials.carried(name), name) for name in partials.columns]
+    outer.set("expressions", outputs)
+    outer.set("group", exp.Group(expressions=[*(group.copy() for group in groups), *keys]))
+    natives: list[exp.Expr] = [column(f"d{index}", work.alias) for index in range(len(groups))]
+    return Body(natives, dict(values), from_(outer, work.alias))
+
+
+def _conjuncts(tree: exp.Expr) -> Iterable[exp.Expr]:
+    return tree.flatten(unnest=False) if isinstance(tree, exp.And) else (tree,)

@@ -1,0 +1,112 @@
+"""Aggregates in two steps: over the rows of the fact by its keys, then over those partial results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlglot import exp
+
+from engine.sql.clauses import column
+from engine.sql.time import call, number
+
+_NAMES: Mapping[type[exp.Expr], str] = {
+    exp.Count: "count",
+    exp.CountIf: "count",
+    exp.Sum: "sum",
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.Avg: "avg",
+    exp.ApproxDistinct: "uniq",
+}
+_CALLED = {"count": "count", "countIf": "count", "sum": "sum", "min": "min", "max": "max", "avg": "avg"}
+_DISTINCT = {"uniqExact": "uniqExact", "uniq": "uniq"}
+
+
+class Partials:
+    """Takes aggregates apart; `columns` are the partial ones by name. `shared`: joins repeat the partial rows."""
+
+    def __init__(self, alias: str, *, shared: bool) -> None:
+        self.shared = shared
+        self.failed = False
+        self.columns: dict[str, exp.Expr] = {}
+        self._alias = alias
+
+    def of(self, value: exp.Expr) -> exp.Expr | None:
+        """The value over partial results; None (and `failed`) if it is no formula over aggregates that we can cut."""
+        root = exp.Paren(this=value)
+        self._cut(root)
+        made = {id(node) for node in root.find_all(exp.Column) if node.name in self.columns}
+        stray = any(id(node) not in made for node in root.find_all(exp.Column))
+        if stray or root.find(exp.AggFunc, exp.Window, exp.Query, exp.Filter):
+            self.failed = True
+            return None
+        result = root.this
+        result.pop()
+        return result  # type: ignore[no-any-return]
+
+    def carried(self, name: str) -> exp.Expr:
+        """A partial result in a group of equal ones."""
+        return call("any", column(name, self._alias))
+
+    def _cut(self, node: exp.Expr) -> None:
+        for child in list(node.iter_expressions()):
+            cut = self._parts(child)
+            if cut is not None:
+                child.replace(cut)
+            else:
+                self._cut(child)
+
+    def _parts(self, node: exp.Expr) -> exp.Expr | None:
+        """The aggregate in two steps; None if the node is none that can be cut, or reads more than the fact."""
+        name = _function(node)
+        if name is None or node.find(exp.Distinct, exp.Query, exp.Window) or not self._is_own(node):
+            return None
+        if name in _DISTINCT.values():
+            return None if self.shared else self._state(name, node)
+        return _TOTALS[name](self, node)
+
+    def _is_own(self, node: exp.Expr) -> bool:
+        return all(each.table == self._alias for each in node.find_all(exp.Column))
+
+    def _partial(self, value: exp.Expr) -> exp.Column:
+        name = next((known for known, tree in self.columns.items() if tree == value), f"a{len(self.columns)}")
+        self.columns.setdefault(name, value)
+        return column(name, self._alias)
+
+    def _count(self, node: exp.Expr) -> exp.Expr:
+        return call("coalesce", call("sum", self._partial(node.copy())), number(0))
+
+    def _same(self, node: exp.Expr) -> exp.Expr:
+        return call(str(_function(node)), self._partial(node.copy()))
+
+    def _avg(self, node: exp.Expr) -> exp.Expr:
+        """Sum by count; a Float64 as `avg` gives it."""
+        value = _argument(node)
+        total = call("sum", self._partial(call("sum", value.copy())))
+        count = call("sum", self._partial(call("count", value.copy())))
+        divided = exp.Div(this=call("toFloat64", total), expression=call("nullIf", count, number(0)))
+        return exp.Paren(this=divided)
+
+    def _state(self, name: str, node: exp.Expr) -> exp.Expr:
+        arguments = node.expressions if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else [node.this]
+        return call(f"{name}Merge", self._partial(call(f"{name}State", *(each.copy() for each in arguments))))
+
+
+_TOTALS: Mapping[str, Callable[[Partials, exp.Expr], exp.Expr]] = {
+    "count": Partials._count,
+    "sum": Partials._same,
+    "min": Partials._same,
+    "max": Partials._same,
+    "avg": Partials._avg,
+}
+
+
+def _function(node: exp.Expr) -> str | None:
+    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
+        return _CALLED.get(node.name) or _DISTINCT.get(node.name)
+    return _NAMES.get(type(node))
+
+
+def _argument(node: exp.Expr) -> exp.Expr:
+    found: exp.Expr = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
+    return found

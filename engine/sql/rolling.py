@@ -1,0 +1,195 @@
+"""A rolling window as SQL: the buckets that a row reaches, and the rows of one spread over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from core.errors import Unanswerable
+from engine.model.catalog import Dimension
+from engine.model.stages import RollingWindow
+from engine.model.terms import PREDEFINED
+from engine.plan.nodes import Part
+from engine.query.bound import BoundDimension, BoundTime
+from engine.sql.clauses import Body, column, from_, grouped, named, where
+from engine.sql.series import (
+    MAX_BUCKETS,
+    Grain,
+    Span,
+    ends,
+    finest,
+    grain_of,
+    pruning,
+    reach,
+    single_window,
+    wall_parameter,
+)
+from engine.sql.time import call, number, text, wall_bucket
+
+if TYPE_CHECKING:
+    from engine.sql.render import Renderer
+
+FIRST, LAST, HERE, BUCKET = "first_bucket", "last_bucket", "own_bucket", "bucket"
+
+
+def along_time(renderer: Renderer) -> list[BoundDimension]:
+    """The dimensions of the plan that put the question's time into buckets."""
+    time = renderer.plan.query.time
+    return [each for each in renderer.plan.dimensions if time and each.dimension is time.dimension and each.granularity]
+
+
+def around_range(renderer: Renderer, window: RollingWindow, time: BoundTime) -> list[exp.Expr]:
+    """The conditions of one window around the whole range of a question without buckets."""
+    if time.range is None:
+        return []
+    moment = renderer.moment(time.dimension)
+    return single_window(window, ends(time.range), moment, to_date(window, time.dimension), renderer.parameters)
+
+
+def to_date(window: RollingWindow, dimension: Dimension) -> Grain | None:
+    """The buckets in which a window begins that runs to date."""
+    name = window.granularity
+    if window.kind != "to_date" or name is None:
+        return None
+    custom = dimension.granularities.get(name)
+    if custom is None and name not in PREDEFINED:
+        raise Unanswerable(f"'{dimension.full_name}' has no granularity '{name}' to roll to date.")
+    return grain_of(name, custom)
+
+
+class Rolling:
+    """The window of one part along the time of its question, which is asked in buckets."""
+
+    def __init__(self, renderer: Renderer, part: Part, window: RollingWindow, time: BoundTime) -> None:
+        self.renderer, self.part, self.window, self.time = renderer, part, window, time
+        rolling = along_time(renderer)
+        self.others = [each for each in renderer.plan.dimensions if each not in rolling]
+        self.finest = finest(rolling)
+        self.grain = grain_of(self.finest.granularity or "day", self.finest.custom)
+        self.to_date = to_date(window, time.dimension)
+        self.limits = self._limits()
+
+    @property
+    def moment(self) -> exp.Expr:
+        """The wall time under which a row counts."""
+        return self.renderer.moment(self.time.dimension)
+
+    def conditions(self) -> list[exp.Expr]:
+        """The rows that any bucket can reach."""
+        name, zone, parameters = self.time.dimension.full_name, self.renderer.zone, self.renderer.parameters
+        bare = self.renderer.member(name)
+        found: list[exp.Expr] = [exp.Not(this=exp.Is(this=bare.copy(), expression=exp.Null()))]
+        if self.time.range is None:
+            return found
+        if name not in dict(self.part.scope.shifts):
+            found += pruning(ends(self.time.range), bare, self.window, self.grain, zone, parameters)
+        if self.window.kind == "running":
+            start = wall_parameter(ends(self.time.range)[0], parameters)
+            found.append(exp.GTE(this=self.moment, expression=start))
+        return found
+
+    def keys(self) -> dict[str, exp.Expr]:
+        """What of a row decides its buckets, by column; the limits of the series are already in it where known."""
+        found = reach(self.window, self.grain, self.moment, self.to_date)
+        limits = self.limits
+        keys: dict[str, exp.Expr] = {}
+        if found.first is not None:
+            first = call("assumeNotNull", found.first)
+            keys[FIRST] = call("greatest", first, limits[0].copy()) if limits else first
+        if found.last is not None:
+            last = call("assumeNotNull", found.last)
+            keys[LAST] = call("least", last, limits[1].copy()) if limits else last
+        if limits is None:
+            keys[HERE] = call("assumeNotNull", self.grain.number(self.moment))
+        return keys
+
+    def _limits(self) -> tuple[exp.Expr, exp.Expr] | None:
+        """The numbers of the first and last bucket of the question's range."""
+        if self.time.range is None:
+            return None
+        first, last = ends(self.time.range)
+        self.renderer.checks.append(Span(first, last, self.grain))
+        parameters = self.renderer.parameters
+        numbers = [self.grain.number(wall_parameter(each, parameters)) for each in (first, last)]
+        return numbers[0], numbers[1]
+
+    def spread(self, body: Body, reached: Mapping[str, exp.Expr], functions: Mapping[str, str]) -> Body:
+        """The states of `body`, grouped by its dimensions and what they reach, merged for each bucket."""
+        outputs = [named(native.copy(), f"d{index}") for index, native in enumerate(body.natives)]
+        outputs += [named(value, f"s{index}") for index, value in enumerate(body.values.values())]
+        outputs += [named(key.copy(), name) for name, key in reached.items()]
+        states = grouped(outputs, body.source, [*body.natives, *(exp.column(name) for name in reached)])
+        first, last = self._ends(states, reached)
+        source = from_(states, "states")
+        kept = [column(f"d{index}", "states") for index in range(len(body.natives))]
+        kept += [column(f"s{index}", "states") for index in range(len(body.values))]
+        buckets = _range(first, last) if self.limits else _bounded_range(first, last)
+        source.set("expressions", [*kept, named(call("arrayJoin", buckets), BUCKET)])
+        merged: dict[str, exp.Expr] = {
+            name: call(f"{functions[name]}Merge", column(f"s{index}", "rolled"))
+            for index, name in enumerate(body.values)
+        }
+        return self._body(merged, from_(source, "rolled"))
+
+    def _ends(self, states: exp.Select, reached: Mapping[str, exp.Expr]) -> tuple[exp.Expr, exp.Expr]:
+        """The first and last bucket of each state; without a range the series ends where the rows do."""
+        ends = [column(name, "states") if name in reached else None for name in (FIRST, LAST)]
+        if self.limits is not None:
+            return ends[0] or self.limits[0].copy(), ends[1] or self.limits[1].copy()
+        for name, function in (("lo", "min"), ("hi", "max")):
+            over = exp.Window(this=call(function, exp.column(HERE)))
+            states.append("expressions", named(over, name))
+        low, high = column("lo", "states"), column("hi", "states")
+        first = call("greatest", ends[0], low) if ends[0] is not None else low
+        return first, call("least", ends[1], high) if ends[1] is not None else high
+
+    def _body(self, values: dict[str, exp.Expr], source: exp.Select) -> Body:
+        bucket = column(BUCKET, "rolled")
+        natives: list[exp.Expr] = []
+        for each in self.renderer.plan.dimensions:
+            if each in self.others:
+                natives.append(column(f"d{self.others.index(each)}", "rolled"))
+            else:
+                natives.append(self._start(each, bucket))
+        return Body(natives, values, source)
+
+    def _start(self, each: BoundDimension, bucket: exp.Expr) -> exp.Expr:
+        start = self.grain.start(bucket.copy())
+        if each is self.finest:
+            return start
+        if self.grain.dated:
+            start = call("toDateTime64", start, number(3), text("UTC"))
+        return wall_bucket(start, each.granularity or "day", each.custom)
+
+    def series(self) -> Body:
+        """Every bucket of the range, or from the first row to the last."""
+        if self.limits is not None:
+            source = exp.Select(expressions=[named(call("arrayJoin", _range(*self.limits)), BUCKET)])
+            return self._body({}, from_(source, "rolled"))
+        self.renderer.current = self.part
+        rows = where(
+            self.renderer.sources.joined(self.part.tree),
+            [*(self.renderer.where.tree(each) for each in self.part.where), *self.conditions()],
+        )
+        here = self.grain.number(self.moment)
+        rows.set("expressions", [named(call("min", here), "lo"), named(call("max", here.copy()), "hi")])
+        first = call("ifNull", column("lo", "seen"), call("toInt64", number(0)))
+        last = call("ifNull", column("hi", "seen"), call("toInt64", number(-1)))
+        source = from_(rows, "seen")
+        source.set("expressions", [named(call("arrayJoin", _bounded_range(first, last)), BUCKET)])
+        return self._body({}, from_(source, "rolled"))
+
+
+def _range(first: exp.Expr, last: exp.Expr) -> exp.Expr:
+    """The numbers from first to last."""
+    return call("range", first, exp.Add(this=last, expression=number(1)))
+
+
+def _bounded_range(first: exp.Expr, last: exp.Expr) -> exp.Expr:
+    """The same where nobody has looked yet how many they are; too many are refused."""
+    too_long = exp.GT(this=exp.Sub(this=last.copy(), expression=first.copy()), expression=number(MAX_BUCKETS))
+    problem = text(f"A series of more than {MAX_BUCKETS} buckets is asked for")
+    end = exp.Add(this=exp.Add(this=last, expression=number(1)), expression=call("throwIf", too_long, problem))
+    return call("range", first, end)
