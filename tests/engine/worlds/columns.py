@@ -93,3 +93,21 @@ CUSTOM = [
     {"interval": "1 week", "offset": "2 days"},
     {"interval": "15 minutes"},
 ]
+WINDOWS = [
+    {"trailing": "unbounded"},
+    {"trailing": "1 day"},
+    {"trailing": "7 days"},
+    {"trailing": "3 hours"},
+    {"trailing": "1 month"},
+    {"trailing": "2 months", "leading": "1 month"},
+    {"trailing": "1 quarter"},
+    {"trailing": "1 year", "offset": "start"},
+    {"trailing": "2 weeks", "leading": "1 week", "offset": "start"},
+    {"leading": "1 month"},
+    {"leading": "unbounded", "trailing": "1 day"},
+    {"trailing": "unbounded", "offset": "start"},
+    {"type": "to_date", "granularity": "year"},
+    {"type": "to_date", "granularity": "quarter"},
+    {"type": "to_date", "granularity": "month"},
+    {"type": "to_date", "granularity": "week"},
+]

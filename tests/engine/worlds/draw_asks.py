@@ -59,7 +59,7 @@ def _pool(world: World, owners: list[tuple[str, str]]) -> Pool:
         cube = world.cubes[name]
         pool.dims |= {prefix + each: dim.type for each, dim in cube.dims.items()}
         pool.grains |= {prefix + each: list(dim.granularities) for each, dim in cube.dims.items() if dim.type == TIME}
-        pool.measures += [prefix + each for each, measure in cube.measures.items() if not measure.more]
+        pool.measures += [prefix + each for each in cube.measures]
         pool.segments += [prefix + each for each in cube.segments]
     return pool
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.engine.worlds.columns import BOOLEAN, CUSTOM, KINDS, NUMBER, STRING, TIME
+from tests.engine.worlds.columns import BOOLEAN, CUSTOM, KINDS, NUMBER, STRING, TIME, WINDOWS
 from tests.engine.worlds.terms import Term
 from tests.engine.worlds.world import Cube, Dim, Join, Meas, Table, World
 
@@ -171,6 +171,8 @@ def _aggregates(draw: st.DrawFn, entity: _Entity) -> dict[str, Meas]:
         kind, term = draw(st.sampled_from(options))
         filters = [condition(draw, entity)] if draw(st.sampled_from([True, False, False])) else []
         found[f"m{index}"] = Meas(kind, term, filters)
+        if draw(st.sampled_from([True, False])):
+            found[f"r{index}"] = Meas(kind, term, filters, {"rolling_window": draw(st.sampled_from(WINDOWS))})
     return found
 
 

@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from tests.engine.worlds import terms
-from tests.engine.worlds.asks import Ask, Cond, Group, Named, Path, Tree, conds, is_measure
+from tests.engine.worlds.asks import Ask, Cond, Group, Named, Path, Time, Tree, conds, is_measure
 from tests.engine.worlds.clock import bucket, shown, wall
 from tests.engine.worlds.conditions import holds, meets
 from tests.engine.worlds.rows import Joined, Row, Rows
 from tests.engine.worlds.terms import Term
 from tests.engine.worlds.trees import NoWay, Refused, join_tree
+from tests.engine.worlds.windows import Bucket, frame, series, series_time, without_range
 from tests.engine.worlds.world import Dim, Meas
 
 FORMULAS = ("number", "string", "time", "boolean")
@@ -30,6 +31,7 @@ class Leaf:
     kind: str
     term: Term | None
     filters: tuple[Term, ...]
+    window: dict[str, str] | None = None
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -38,11 +40,14 @@ class Leaf:
 class Oracle(Rows):
     """A world, asked by one caller."""
 
+    rolls = False
+
     def answer(self, ask: Ask) -> list[Key]:
         """The rows, in no order: dimensions, buckets, measures."""
         if ask.ungrouped:
             return self._ungrouped(ask)
         self._check_mixed(ask)
+        self.rolls = series_time(self.world, ask) is not None
         names = [*ask.measures, *(cond.member for cond in conds(ask.having) if is_measure(self.world, cond.member))]
         leaves = list(dict.fromkeys(leaf for name in names for leaf in self.leaves(name)))
         facts = {leaf.cube for leaf in leaves}
@@ -86,7 +91,11 @@ class Oracle(Rows):
         return Named(name.path if cube == name.cube else (cube,), cube, short)
 
     def _leaf(self, name: Named, measure: Meas) -> Leaf:
-        return Leaf(name.cube, name.path, measure.type, measure.term, tuple(measure.filters))
+        return Leaf(name.cube, name.path, measure.type, measure.term, tuple(measure.filters), self._window(measure))
+
+    def _window(self, measure: Meas) -> dict[str, str] | None:
+        """Without a time in the question, a rolling measure is a plain one."""
+        return measure.more.get("rolling_window") if self.rolls else None
 
     def _raw(self, term: Term, name: Named) -> Leaf:
         return Leaf(name.cube, name.path, term[1], term[2], ())
@@ -116,10 +125,50 @@ class Oracle(Rows):
 
     def cells(self, leaf: Leaf, ask: Ask, *, alone: bool) -> Values:
         """The leaf's value in each group."""
+        time = series_time(self.world, ask) if leaf.window else None
+        if leaf.window is not None and time is not None:
+            return self._windows(leaf, leaf.window, time, ask, alone=alone)
         groups: dict[Key, list[Joined]] = {}
         for row in self._rows(leaf.cube, self._leaf_paths(leaf), ask, alone=alone):
             groups.setdefault(self.key(row, ask), []).append(row)
         return {key: self.aggregate(leaf, rows, ask) for key, rows in groups.items()}
+
+    def _windows(self, leaf: Leaf, window: dict[str, str], time: Time, ask: Ask, *, alone: bool) -> Values:
+        """The leaf's value over the window of each point of the series; the range of its time filters no row."""
+        bare = without_range(ask, time)
+        plain = replace(bare, times=tuple(each for each in bare.times if each.member != time.member))
+        listed = [*self._leaf_paths(leaf), *self.paths(time.member), *self._asked_paths(plain)]
+        where = self.concerning(listed, leaf.cube, bare, alone=alone)
+        rows = [
+            (wall(moment, ask.zone), self.key(row, plain), row)
+            for row in self.joined(listed, leaf.cube, where, ask.zone, ask)
+            if row[leaf.cube] is not None and (moment := self.value(time.member, row, ask)) is not None
+        ]
+        grains = self.world.cubes[time.member.cube].dims[time.member.name].granularities
+        groups: dict[Key, list[Joined]] = {}
+        for point in series([moment for moment, _, _ in rows], time, grains):
+            inside = frame(window, point, time.grain, grains.get(time.grain or ""))
+            if not plain.dims and not plain.buckets:
+                groups.setdefault(self._point(point, (), time, ask), [])
+            for moment, key, row in rows:
+                if inside(moment):
+                    groups.setdefault(self._point(point, key, time, ask), []).append(row)
+        return {
+            key: self.aggregate(leaf, own, ask) if own or leaf.kind == "count_distinct" else None
+            for key, own in groups.items()
+        }
+
+    def _point(self, point: Bucket, key: Key, time: Time, ask: Ask) -> Key:
+        """The key of a group with the point of the series in the place of its time."""
+        others = iter(key[len(ask.dims) :])
+        grains = self.world.cubes[time.member.cube].dims[time.member.name].granularities
+        buckets = (
+            shown(bucket(point.start, each.grain or "", grains.get(each.grain or "")))
+            if each.member == time.member
+            else next(others)
+            for each in ask.buckets
+        )
+        return (*key[: len(ask.dims)], *buckets)
 
     def _leaf_paths(self, leaf: Leaf) -> list[Path]:
         listed = [leaf.term, *leaf.filters]
@@ -265,7 +314,8 @@ def folded(kind: str, values: list[Any]) -> Any:
 
 
 def _filled(leaf: Leaf, values: dict[Leaf, Any]) -> Any:
-    return values.get(leaf, 0 if leaf.kind in ("count", "count_distinct") else None)
+    zero = leaf.kind == "count_distinct" or (leaf.kind == "count" and leaf.window is None)
+    return values.get(leaf, 0 if zero else None)
 
 
 __all__ = ["Group", "NoWay", "Oracle", "Refused"]
