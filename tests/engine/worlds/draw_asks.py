@@ -78,7 +78,8 @@ def queries(draw: st.DrawFn, pool: Pool) -> Json:
     query: Json = {}
     measures = draw(st.lists(st.sampled_from(pool.measures), max_size=3, unique=True))
     dims = draw(st.lists(st.sampled_from(sorted(pool.dims)), max_size=2, unique=True))
-    times = [_time(draw, pool) for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2])))] if pool.times else []
+    often = [1, 1, 1, 2] if any(name.rpartition(".")[2].rpartition("_")[2].startswith("r") for name in measures) else [0, 0, 0, 1, 1, 2]
+    times = [_time(draw, pool) for _ in range(draw(st.sampled_from(often)))] if pool.times else []
     if not measures and not dims and not any("granularity" in each for each in times):
         measures = [draw(st.sampled_from(pool.measures))]
     query |= {"measures": measures} if measures else {}
@@ -88,6 +89,9 @@ def queries(draw: st.DrawFn, pool: Pool) -> Json:
     query |= {"filters": filters} if filters else {}
     if pool.segments and draw(st.sampled_from([True, False, False, False])):
         query["segments"] = [draw(st.sampled_from(pool.segments))]
+    simple = not any("f" in name or "r" in name.rpartition(".")[2] for name in measures)
+    if simple and dims and not filters and draw(st.sampled_from([True, *[False] * 7])):
+        query["ungrouped"] = True
     query["timezone"] = draw(st.sampled_from(ZONES))
     return _shape(draw, query)
 

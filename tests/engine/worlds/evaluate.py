@@ -40,13 +40,14 @@ class Leaf:
 class Oracle(Rows):
     """A world, asked by one caller."""
 
-    rolls = False
+    rolls = gapped = False
 
     def answer(self, ask: Ask) -> list[Key]:
         """The rows, in no order: dimensions, buckets, measures."""
         if ask.ungrouped:
             return self._ungrouped(ask)
         self._check_mixed(ask)
+        self.gapped = bool(ask.buckets)
         self.rolls = series_time(self.world, ask) is not None
         names = [*ask.measures, *(cond.member for cond in conds(ask.having) if is_measure(self.world, cond.member))]
         leaves = list(dict.fromkeys(leaf for name in names for leaf in self.leaves(name)))
@@ -111,7 +112,7 @@ class Oracle(Rows):
     def _value(self, name: Named, values: dict[Leaf, Any]) -> Any:
         measure = self._meas(name)
         if measure.type not in FORMULAS:
-            return _filled(self._leaf(name, measure), values)
+            return self._filled(self._leaf(name, measure), values)
 
         def see(term: Term) -> Any:
             if term[0] == "aggregate":
@@ -120,6 +121,11 @@ class Oracle(Rows):
 
         assert measure.term is not None
         return terms.evaluate(measure.term, see)
+
+    def _filled(self, leaf: Leaf, values: dict[Leaf, Any]) -> Any:
+        """Where a group has no rows a count is 0; where a window of a series has none, only a distinct count is."""
+        zero = leaf.kind == "count_distinct" or (leaf.kind == "count" and not (leaf.window and self.gapped))
+        return values.get(leaf, 0 if zero else None)
 
     # --- groups ---
 
@@ -142,7 +148,7 @@ class Oracle(Rows):
         rows = [
             (wall(moment, ask.zone), self.key(row, plain), row)
             for row in self.joined(listed, leaf.cube, where, ask.zone, ask)
-            if row[leaf.cube] is not None and (moment := self.value(time.member, row, ask)) is not None
+            if (moment := self.value(time.member, row, ask)) is not None
         ]
         grains = self.world.cubes[time.member.cube].dims[time.member.name].granularities
         groups: dict[Key, list[Joined]] = {}
@@ -153,6 +159,8 @@ class Oracle(Rows):
             for moment, key, row in rows:
                 if inside(moment):
                     groups.setdefault(self._point(point, key, time, ask), []).append(row)
+        if time.grain is None:
+            return {key: self.aggregate(leaf, own, ask) for key, own in groups.items()}
         return {
             key: self.aggregate(leaf, own, ask) if own or leaf.kind == "count_distinct" else None
             for key, own in groups.items()
@@ -311,11 +319,6 @@ def folded(kind: str, values: list[Any]) -> Any:
     return {"sum": lambda: total, "avg": lambda: float(total) / len(values), "min": lambda: min(values)}.get(  # type: ignore[arg-type]
         kind, lambda: max(values)
     )()
-
-
-def _filled(leaf: Leaf, values: dict[Leaf, Any]) -> Any:
-    zero = leaf.kind == "count_distinct" or (leaf.kind == "count" and leaf.window is None)
-    return values.get(leaf, 0 if zero else None)
 
 
 __all__ = ["Group", "NoWay", "Oracle", "Refused"]
