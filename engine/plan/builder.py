@@ -111,16 +111,18 @@ class _Parts:
         rolling = [part for part in parts if part.scope.window is not None]
         if not rolling or time is None or not self.bound.dimensions:
             return []
-        others = [each for each in self.bound.dimensions if each.dimension is not time.dimension]
-        if others or not any(each.granularity for each in self.bound.dimensions):
+        if not all(each.dimension is time.dimension and each.granularity for each in self.bound.dimensions):
             return []
         return [Series(part) for part in (rolling if time.range is None else rolling[:1])]
 
     def _single(self, leaves: list[Leaf]) -> Part:
         where = (*self.bound.where, *self.bound.required)
-        tree = required_tree(
-            self.catalog, [*self._leaf_paths(leaves), *self.dimension_paths, *self._where_paths(where)]
-        )
+        paths = [*self._leaf_paths(leaves), *self.dimension_paths, *self._where_paths(where)]
+        try:
+            tree = required_tree(self.catalog, paths)
+        except NoJoinPath as error:
+            error.ossie = "E_FAN_OUT_IN_SCALAR_QUERY" if self.bound.ungrouped else error.ossie
+            raise
         return Part(self._finished(tree, leaves, where), tuple(leaves), where, Scope(self.bound.where))
 
     def _applicable(self, leaves: list[Leaf], *, alone: bool) -> tuple[tuple[BoundTree, ...], tuple[BoundTree, ...]]:
@@ -229,10 +231,16 @@ class _Parts:
         for cube in tree.cubes:
             self._usable(cube)
         for edge in tree.edges:
-            problem = self.catalog.expanded[f"{edge.parent}>{edge.child}"].unsupported
-            if problem:
-                raise Unanswerable(f"The join of '{edge.parent}' to '{edge.child}' needs {problem}.")
+            self._joinable(edge, tree)
         return replace(tree, edges=_restricted(tree, self.bound), sub_queries=subs)
+
+    def _joinable(self, edge: Edge, tree: Tree) -> None:
+        """The condition of a join may also read cubes that come before it; they must be there."""
+        spelled = self.catalog.expanded[f"{edge.parent}>{edge.child}"]
+        absent = next((way[-1] for way in spelled.paths if way[-1] not in tree.cubes), None)
+        problem = spelled.unsupported or (f"the cube '{absent}', which the question does not read" if absent else None)
+        if problem:
+            raise Unanswerable(f"The join of '{edge.parent}' to '{edge.child}' needs {problem}.")
 
     def _usable(self, cube: str) -> None:
         problem = self.catalog.expanded[f"{cube}#table"].unsupported
@@ -251,8 +259,13 @@ class _Parts:
         cube = self.catalog.cubes[dimension.cube]
         self._need_key(cube.name)
         keys = tuple(BoundDimension(key.full_name, (cube.name,), key, raw=True) for key in cube.primary_key)
-        where = self.bound.where if dimension.propagate_filters else ()
+        plain = (tree for tree in self.bound.where if not self._built_on(tree))
+        where = tuple(plain) if dimension.propagate_filters else ()
         return self._valued(dimension, keys, where, exact=True)
+
+    def _built_on(self, tree: BoundTree) -> set[str]:
+        """The sub-query dimensions in a condition: it cannot hold within one of them, which it would need first."""
+        return {sub for name in tree_names(tree) for sub in self.catalog.expanded[name].sub_queries}
 
     def _stage_dimension(self, dimension: Dimension, stage: Stage) -> SubQuery:
         """A dimension made of measures: computed for each group of the dimensions that it adds."""
@@ -260,7 +273,7 @@ class _Parts:
         keys = tuple(replace(each, raw=True) for each in found)
         if not keys:
             raise Unanswerable(f"'{dimension.full_name}' needs add_group_by: the dimensions that it is computed for.")
-        where = tuple(tree for tree in self.bound.where if dimension.full_name not in tree_names(tree))
+        where = tuple(tree for tree in self.bound.where if dimension.full_name not in self._built_on(tree))
         return self._valued(dimension, keys, where, exact=False)
 
     def _valued(
