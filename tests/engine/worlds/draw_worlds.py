@@ -67,7 +67,11 @@ def _entity(draw: st.DrawFn, number: int, known: list[_Entity]) -> _Entity:
         columns = tuple(f"l{index}_{each}" for each in other.key)
         entity.links.append((other, columns, draw(st.sampled_from(["one", "one", "many", "both"]))))
     for index in range(draw(st.integers(1, 4))):
-        kind = [STRING, NUMBER, TIME, BOOLEAN][index] if draw(st.booleans()) else draw(st.sampled_from([NUMBER, TIME, STRING]))
+        kind = (
+            [STRING, NUMBER, TIME, BOOLEAN][index]
+            if draw(st.booleans())
+            else draw(st.sampled_from([NUMBER, TIME, STRING]))
+        )
         column_type, values = draw(st.sampled_from(KINDS[kind]))
         entity.data[f"{kind[0]}{index}"] = (kind, column_type, values)
     return entity

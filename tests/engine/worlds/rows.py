@@ -30,7 +30,9 @@ class Rows:
         cube = self.world.cubes[name]
         table = self.world.tables[cube.table]
         kinds = list(table.columns.items())
-        rows = [{column: _cell(kind, cell) for (column, kind), cell in zip(kinds, row, strict=True)} for row in table.rows]
+        rows = [
+            {column: _cell(kind, cell) for (column, kind), cell in zip(kinds, row, strict=True)} for row in table.rows
+        ]
         return [row for row in rows if name not in self.guarded or row["tenant"] == tenant]
 
     # --- joins ---
