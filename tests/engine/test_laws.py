@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,6 @@ class Asker:
 
 
 def _open(cube: Any) -> Any:
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(cube, tenant=None)
 
 
@@ -111,10 +110,14 @@ def test_measures_that_add_up_add_up(store: Warehouse, data: st.DataObject) -> N
         dim = f"{name}.{data.draw(st.sampled_from(own))}"
         _obeyed("coarsened", [measure, dim], lambda measure=measure, dim=dim: laws.coarsened(measure, dim, ask))
         for text in [each for each in own if cube.dims[each].type == "string"][:1]:
-            _obeyed("chosen", [measure, text], lambda m=measure, d=f"{name}.{text}": laws.chosen(m, d, ("Ada", "it's"), ask))
+            _obeyed(
+                "chosen", [measure, text], lambda m=measure, d=f"{name}.{text}": laws.chosen(m, d, ("Ada", "it's"), ask)
+            )
         for time in [each for each in own if cube.dims[each].type == "time"][:1]:
             zone = data.draw(st.sampled_from(ZONES))
-            pairs = st.sampled_from([("hour", "day"), ("day", "week"), ("day", "month"), ("month", "quarter"), ("quarter", "year")])
+            pairs = st.sampled_from(
+                [("hour", "day"), ("day", "week"), ("day", "month"), ("month", "quarter"), ("quarter", "year")]
+            )
             fine, coarse = data.draw(pairs)
             _obeyed(
                 "rolled up",
@@ -146,7 +149,9 @@ def _compared(query: Json, pool: Pool, ask: Asker) -> str | None:
         return None
     time = {"dimension": pool.times[0], "granularity": FINENESS[3]}
     rest = {**laws.bare(query), "timeDimensions": []}
-    request = normalize({**rest, "timeDimensions": [{**time, "compareDateRange": _SPANS}]}, now=NOW, default_time_zone="UTC")
+    request = normalize(
+        {**rest, "timeDimensions": [{**time, "compareDateRange": _SPANS}]}, now=NOW, default_time_zone="UTC"
+    )
     for each, span in zip(request.queries, _SPANS, strict=True):
         alone = ask({**rest, "timeDimensions": [{**time, "dateRange": span}]})
         statement = compile_query(ask.catalog, each, SecurityContext())

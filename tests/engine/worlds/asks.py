@@ -100,7 +100,11 @@ def read_ask(world: World, query: dict[str, Any]) -> Ask:
 
 def columns(query: dict[str, Any]) -> list[str]:
     """The columns of the answer in order."""
-    buckets = [f"{each['dimension']}.{each['granularity']}" for each in query.get("timeDimensions", ()) if "granularity" in each]
+    buckets = [
+        f"{each['dimension']}.{each['granularity']}"
+        for each in query.get("timeDimensions", ())
+        if "granularity" in each
+    ]
     return list(dict.fromkeys([*query.get("dimensions", ()), *buckets, *query.get("measures", ())]))
 
 

@@ -18,7 +18,7 @@ Custom = dict[str, str]
 def wall(moment: datetime | date, zone: str) -> datetime:
     """What the clock on the wall shows; a date is its midnight anywhere."""
     if not isinstance(moment, datetime):
-        return datetime(moment.year, moment.month, moment.day)
+        return datetime.fromisoformat(moment.isoformat())
     local = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
     return local.replace(microsecond=local.microsecond // 1000 * 1000)
 

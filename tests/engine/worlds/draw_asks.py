@@ -78,7 +78,11 @@ def queries(draw: st.DrawFn, pool: Pool) -> Json:
     query: Json = {}
     measures = draw(st.lists(st.sampled_from(pool.measures), max_size=3, unique=True))
     dims = draw(st.lists(st.sampled_from(sorted(pool.dims)), max_size=2, unique=True))
-    often = [1, 1, 1, 2] if any(name.rpartition(".")[2].rpartition("_")[2].startswith("r") for name in measures) else [0, 0, 0, 1, 1, 2]
+    often = (
+        [1, 1, 1, 2]
+        if any(name.rpartition(".")[2].rpartition("_")[2].startswith("r") for name in measures)
+        else [0, 0, 0, 1, 1, 2]
+    )
     times = [_time(draw, pool) for _ in range(draw(st.sampled_from(often)))] if pool.times else []
     if not measures and not dims and not any("granularity" in each for each in times):
         measures = [draw(st.sampled_from(pool.measures))]
@@ -98,7 +102,11 @@ def queries(draw: st.DrawFn, pool: Pool) -> Json:
 
 def _shape(draw: st.DrawFn, query: Json) -> Json:
     plain = [*query.get("dimensions", ()), *query.get("measures", ())]
-    buckets = [f"{each['dimension']}.{each['granularity']}" for each in query.get("timeDimensions", ()) if "granularity" in each]
+    buckets = [
+        f"{each['dimension']}.{each['granularity']}"
+        for each in query.get("timeDimensions", ())
+        if "granularity" in each
+    ]
     listed = list(dict.fromkeys([*plain, *buckets]))
     how = draw(st.sampled_from(["default", "default", "some", "page", "page", "none"]))
     if how == "none":

@@ -315,10 +315,9 @@ def folded(kind: str, values: list[Any]) -> Any:
         return len(set(values))
     if not values:
         return None
-    total = sum(values) if kind in ("sum", "avg") else None
-    return {"sum": lambda: total, "avg": lambda: float(total) / len(values), "min": lambda: min(values)}.get(  # type: ignore[arg-type]
-        kind, lambda: max(values)
-    )()
+    if kind in ("min", "max"):
+        return min(values) if kind == "min" else max(values)
+    return sum(values) if kind == "sum" else float(sum(values)) / len(values)
 
 
 __all__ = ["Group", "NoWay", "Oracle", "Refused"]

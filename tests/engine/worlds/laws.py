@@ -93,7 +93,11 @@ def coarsened(measure: str, dim: str, ask: Ask) -> str | None:
     """A measure that adds up, by nothing, is the sum of it by the dimension."""
     fine = groups({"measures": [measure], "dimensions": [dim], "order": []}, ask)
     whole = ask({"measures": [measure]})[0][0] or 0
-    return None if abs(whole - sum(value or 0 for (value,) in fine.values())) < 1e-6 else f"{whole} is not the sum of {fine}"
+    return (
+        None
+        if abs(whole - sum(value or 0 for (value,) in fine.values())) < 1e-6
+        else f"{whole} is not the sum of {fine}"
+    )
 
 
 def rolled_up(measure: str, time: str, fine: str, coarse: str, zone: str, ask: Ask) -> str | None:

@@ -30,7 +30,9 @@ class Rows:
         cube = self.world.cubes[name]
         table = self.world.tables[cube.table]
         kinds = list(table.columns.items())
-        rows = [{column: _cell(kind, cell) for (column, kind), cell in zip(kinds, row, strict=True)} for row in table.rows]
+        rows = [
+            {column: _cell(kind, cell) for (column, kind), cell in zip(kinds, row, strict=True)} for row in table.rows
+        ]
         return [row for row in rows if name not in self.guarded or row["tenant"] == tenant]
 
     # --- joins ---
@@ -80,8 +82,8 @@ class Rows:
     def _partners(self, row: Joined, edge: Edge, strict: bool) -> list[Joined]:
         parent, child = row[edge.parent], edge.join.target
         found: list[Joined] = []
-        for other in self.tables[child] if parent is not None else ():
-            if all(parent[own] is not None and parent[own] == other[theirs] for own, theirs in edge.join.on):
+        for other in self.tables[child]:
+            if parent is not None and all(_equal(parent[own], other[theirs]) for own, theirs in edge.join.on):
                 found.append({**row, child: other})
         return found or ([] if strict else [{**row, child: None}])
 
@@ -123,6 +125,10 @@ class Rows:
             return self.value(Named((target,), target, name), row, ask)
 
         return terms.evaluate(term, see)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return left is not None and bool(left == right)
 
 
 def _cell(kind: str, cell: Any) -> Any:

@@ -54,7 +54,12 @@ def without_range(ask: Ask, time: Time) -> Ask:
     where = tuple(
         tree
         for tree in ask.where
-        if not (isinstance(tree, Cond) and tree.member == time.member and tree.operator == "inDateRange" and tree.values in spans)
+        if not (
+            isinstance(tree, Cond)
+            and tree.member == time.member
+            and tree.operator == "inDateRange"
+            and tree.values in spans
+        )
     )
     return replace(ask, where=where)
 
@@ -83,7 +88,9 @@ def series(moments: list[datetime], time: Time, grains: dict[str, Custom]) -> li
     return found
 
 
-def frame(window: dict[str, str], point: Bucket, grain: str | None, custom: Custom | None) -> Callable[[datetime], bool]:
+def frame(
+    window: dict[str, str], point: Bucket, grain: str | None, custom: Custom | None
+) -> Callable[[datetime], bool]:
     """Whether a moment is in the window of the point."""
     last = point.next - TICK
     if window.get("type") == "to_date":
@@ -117,5 +124,3 @@ def _back(moment: datetime, by: str) -> datetime | None:
 
 def _forth(moment: datetime, by: str) -> datetime | None:
     return None if by == "unbounded" else moved(moment, length(by))
-
-

@@ -83,7 +83,11 @@ class World:
         for path in self.views.get(owner, ()):
             last = path.rsplit(".", 1)[-1]
             own = self.cubes[last]
-            if member.startswith(f"{last}_") and member[len(last) + 1 :] in {**own.dims, **own.measures, **own.segments}:
+            if member.startswith(f"{last}_") and member[len(last) + 1 :] in {
+                **own.dims,
+                **own.measures,
+                **own.segments,
+            }:
                 return tuple(path.split(".")), last, member[len(last) + 1 :]
         return (owner,), owner, member
 
