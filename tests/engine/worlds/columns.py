@@ -117,3 +117,10 @@ WINDOWS = [
     {"type": "to_date", "granularity": "month"},
     {"type": "to_date", "granularity": "week"},
 ]
+SHIFTS = [
+    {"interval": "1 year", "type": "prior"},
+    {"interval": "1 month", "type": "prior"},
+    {"interval": "1 month", "type": "next"},
+    {"interval": "7 days", "type": "prior"},
+    {"interval": "1 quarter", "type": "next"},
+]

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.engine.worlds.columns import BOOLEAN, CUSTOM, KINDS, NUMBER, STRING, TIME, WINDOWS
+from tests.engine.worlds.columns import BOOLEAN, CUSTOM, KINDS, NUMBER, SHIFTS, STRING, TIME, WINDOWS
 from tests.engine.worlds.terms import Term
 from tests.engine.worlds.world import Cube, Dim, Join, Meas, Table, World
 
@@ -56,6 +56,7 @@ def worlds(draw: st.DrawFn) -> World:
     for name, cube in cubes.items():
         _sub_query(draw, name, cubes)
         cube.measures.update(_formulas(draw, name, cubes))
+        cube.measures.update(_stages(draw, name, cube))
     _again(entities, cubes)
     return World(tables, cubes, _views(draw, cubes))
 
@@ -187,9 +188,7 @@ def _sub_query(draw: st.DrawFn, name: str, cubes: dict[str, Cube]) -> None:
     near = [join.target for join in cubes[name].joins if join.relationship == "one_to_many"]
     if near and draw(st.booleans()):
         target = draw(st.sampled_from(near))
-        both = any(join.target == name for join in cubes[target].joins)
-        shy = PENDING if both else ()
-        measures = [each for each, meas in cubes[target].measures.items() if meas.type not in shy]
+        measures = [each for each, meas in cubes[target].measures.items() if meas.type not in PENDING and not meas.more]
         if not measures:
             return
         measure = draw(st.sampled_from(measures))
@@ -218,6 +217,21 @@ def _formulas(draw: st.DrawFn, name: str, cubes: dict[str, Cube]) -> dict[str, M
             found[f"f{index}"] = Meas("number", ["-", ["coalesce", right, ["value", 0]], left])
         else:
             found[f"f{index}"] = Meas("number", [head, left, right])
+    return found
+
+
+def _stages(draw: st.DrawFn, name: str, cube: Cube) -> dict[str, Meas]:
+    plain = [each for each, meas in cube.measures.items() if not meas.more and meas.type not in ("number", "time")]
+    own = [f"{name}.{each}" for each, dim in cube.dims.items() if dim.sub_query is None]
+    found: dict[str, Meas] = {}
+    for index in range(draw(st.integers(0, 2))):
+        how = draw(st.sampled_from(["group_by", "reduce_by", "fold", "add_group_by", "time_shift"]))
+        dims = draw(st.lists(st.sampled_from(own), min_size=how == "add_group_by", max_size=2, unique=True))
+        kind = draw(st.sampled_from(["sum", "min", "max", "avg", "count"])) if how in ("fold", "add_group_by") else "number"
+        key = "reduce_by" if how == "fold" else how
+        value = [draw(st.sampled_from(SHIFTS))] if how == "time_shift" else dims
+        term = ["measure", draw(st.sampled_from(plain))]
+        found[f"g{index}"] = Meas(kind, term, [], {"multi_stage": True, key: value})
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.engine.worlds import terms
 from tests.engine.worlds.asks import Ask, Cond, Named, Path, Tree, conds
+from tests.engine.worlds.clock import length, moved, wall
 from tests.engine.worlds.conditions import holds, meets
 from tests.engine.worlds.terms import Term
 from tests.engine.worlds.trees import Edge, join_tree
@@ -97,7 +98,15 @@ class Rows:
         if cond.operator == "measureFilter":
             filters = own.measures[cond.member.name].filters
             return all(self.term(each, cond.member.cube, row, ask) is True for each in filters)
-        return meets(cond, self.value(cond.member, row, ask), own.dims[cond.member.name].type, ask.zone)
+        return meets(cond, self.asked(cond.member, row, ask), own.dims[cond.member.name].type, ask.zone)
+
+    def asked(self, member: Named, row: Joined, ask: Ask) -> Any:
+        """A dimension's value as the question sees it: a time that is shifted, shifted on the wall."""
+        value = self.value(member, row, ask)
+        for time, interval, times in ask.moved:
+            if time.full == member.full and value is not None:
+                value = moved(wall(value, ask.zone), length(interval), times)
+        return value
 
     def value(self, member: Named, row: Joined, ask: Ask) -> Any:
         """A dimension's value on a row."""
