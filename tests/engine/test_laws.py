@@ -27,7 +27,7 @@ from tests.engine.worlds.world import World
 
 NIGHTLY = os.environ.get("EDU_HYPOTHESIS") == "nightly"
 _CHECKED = settings(
-    max_examples=1000 if NIGHTLY else 25,
+    max_examples=1000 if NIGHTLY else 20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=not NIGHTLY,

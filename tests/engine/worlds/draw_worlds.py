@@ -227,7 +227,11 @@ def _stages(draw: st.DrawFn, name: str, cube: Cube) -> dict[str, Meas]:
     for index in range(draw(st.integers(0, 2))):
         how = draw(st.sampled_from(["group_by", "reduce_by", "fold", "add_group_by", "time_shift"]))
         dims = draw(st.lists(st.sampled_from(own), min_size=how == "add_group_by", max_size=2, unique=True))
-        kind = draw(st.sampled_from(["sum", "min", "max", "avg", "count"])) if how in ("fold", "add_group_by") else "number"
+        kind = (
+            draw(st.sampled_from(["sum", "min", "max", "avg", "count"]))
+            if how in ("fold", "add_group_by")
+            else "number"
+        )
         key = "reduce_by" if how == "fold" else how
         value = [draw(st.sampled_from(SHIFTS))] if how == "time_shift" else dims
         term = ["measure", draw(st.sampled_from(plain))]
