@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.engine.worlds.world import World
 
 NIGHTLY = os.environ.get("EDU_HYPOTHESIS") == "nightly"
 _CHECKED = settings(
-    max_examples=1000 if NIGHTLY else 25,
+    max_examples=1000 if NIGHTLY else 20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=not NIGHTLY,
@@ -78,8 +79,6 @@ class Asker:
 
 
 def _open(cube: Any) -> Any:
-    from dataclasses import replace
-
     return replace(cube, tenant=None)
 
 

@@ -68,6 +68,7 @@ class Ask:
     having: tuple[Tree, ...]
     zone: str
     ungrouped: bool = False
+    moved: tuple[tuple[Named, str, int], ...] = ()
 
     @property
     def buckets(self) -> tuple[Time, ...]:

@@ -16,10 +16,10 @@ Custom = dict[str, str]
 
 
 def wall(moment: datetime | date, zone: str) -> datetime:
-    """What the clock on the wall shows; a date is its midnight anywhere."""
+    """What the clock on the wall shows; a date is its midnight anywhere, what has no zone is wall time already."""
     if not isinstance(moment, datetime):
-        return datetime(moment.year, moment.month, moment.day)
-    local = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+        return datetime.fromisoformat(moment.isoformat())
+    local = moment if moment.tzinfo is None else moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
     return local.replace(microsecond=local.microsecond // 1000 * 1000)
 
 

@@ -58,7 +58,7 @@ def _dated(operator: str, values: tuple[Any, ...], value: datetime) -> bool:
 
 
 def _ordered(operator: str, value: Any, wanted: Any) -> bool:
-    return {"gt": value > wanted, "gte": value >= wanted, "lt": value < wanted, "lte": value <= wanted}[operator]
+    return bool({"gt": value > wanted, "gte": value >= wanted, "lt": value < wanted, "lte": value <= wanted}[operator])
 
 
 def _read(text: str, kind: str, value: Any) -> Any:

@@ -8,11 +8,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.engine.worlds.columns import BOOLEAN, CUSTOM, KINDS, NUMBER, STRING, TIME, WINDOWS
+from tests.engine.worlds.columns import BOOLEAN, CUSTOM, KINDS, NUMBER, SHIFTS, STRING, TIME, WINDOWS
 from tests.engine.worlds.terms import Term
 from tests.engine.worlds.world import Cube, Dim, Join, Meas, Table, World
 
 TENANTS = (1, 2)
+PENDING = ("count", "count_distinct", "number")
+"""Of rows without partners a sub-query's count is NULL where joins go both ways (data/found: count_of_nothing …)."""
 _KEYS: list[tuple[tuple[str, ...], str, list[tuple[Any, ...]]]] = [
     (("id",), "Int64", [(1,), (2,), (3,), (11,)]),
     (("id",), "UInt64", [(1,), (2**53,), (2**53 + 1,), (2**64 - 1,)]),
@@ -54,6 +56,7 @@ def worlds(draw: st.DrawFn) -> World:
     for name, cube in cubes.items():
         _sub_query(draw, name, cubes)
         cube.measures.update(_formulas(draw, name, cubes))
+        cube.measures.update(_stages(draw, name, cube))
     _again(entities, cubes)
     return World(tables, cubes, _views(draw, cubes))
 
@@ -113,8 +116,8 @@ def _cube(draw: st.DrawFn, entity: _Entity, joins: list[Join]) -> Cube:
     kind = STRING if entity.key_type == "String" else NUMBER
     dims = {key: Dim(kind, ["column", key]) for key in entity.key}
     for name, (type_, _, _) in entity.data.items():
-        custom = draw(st.lists(st.sampled_from(CUSTOM), max_size=1)) if type_ == TIME else []
-        dims[name] = Dim(type_, ["column", name], granularities={"own": each for each in custom})
+        custom = {"own": draw(st.sampled_from(CUSTOM))} if type_ == TIME and draw(st.booleans()) else {}
+        dims[name] = Dim(type_, ["column", name], granularities=custom)
     dims["tenant"] = Dim(NUMBER, ["column", "tenant"])
     entity.dims = dims
     for index in range(draw(st.integers(0, 2))):
@@ -151,7 +154,7 @@ def condition(draw: st.DrawFn, entity: _Entity) -> Term:
     for term, column_type in _plain(entity, NUMBER):
         if "Decimal" not in column_type:
             options += [[">", term, ["value", 1]], ["<=", term, ["value", 2]]]
-    for term, column_type in _plain(entity, STRING):
+    for term, _ in _plain(entity, STRING):
         options += [["=", term, ["value", "Ada"]], ["null", term], ["<>", term, ["value", "Bo_b"]]]
     for term, _ in _plain(entity, BOOLEAN):
         options.append(["=", term, ["value", 1]])
@@ -175,7 +178,7 @@ def _aggregates(draw: st.DrawFn, entity: _Entity) -> dict[str, Meas]:
         kind, term = draw(st.sampled_from(options))
         filters = [condition(draw, entity)] if draw(st.sampled_from([True, False, False])) else []
         found[f"m{index}"] = Meas(kind, term, filters)
-        if draw(st.sampled_from([True, False])):
+        if draw(st.booleans()):
             found[f"r{index}"] = Meas(kind, term, filters, {"rolling_window": draw(st.sampled_from(WINDOWS))})
     return found
 
@@ -185,7 +188,9 @@ def _sub_query(draw: st.DrawFn, name: str, cubes: dict[str, Cube]) -> None:
     near = [join.target for join in cubes[name].joins if join.relationship == "one_to_many"]
     if near and draw(st.booleans()):
         target = draw(st.sampled_from(near))
-        measures = [each for each, meas in cubes[target].measures.items() if meas.type not in ("time", "string")]
+        measures = [each for each, meas in cubes[target].measures.items() if meas.type not in PENDING and not meas.more]
+        if not measures:
+            return
         measure = draw(st.sampled_from(measures))
         cubes[name].dims["sub"] = Dim(NUMBER, sub_query=f"{target}.{measure}", propagate=draw(st.booleans()))
         if draw(st.booleans()):
@@ -212,6 +217,25 @@ def _formulas(draw: st.DrawFn, name: str, cubes: dict[str, Cube]) -> dict[str, M
             found[f"f{index}"] = Meas("number", ["-", ["coalesce", right, ["value", 0]], left])
         else:
             found[f"f{index}"] = Meas("number", [head, left, right])
+    return found
+
+
+def _stages(draw: st.DrawFn, name: str, cube: Cube) -> dict[str, Meas]:
+    plain = [each for each, meas in cube.measures.items() if not meas.more and meas.type not in ("number", "time")]
+    own = [f"{name}.{each}" for each, dim in cube.dims.items() if dim.sub_query is None]
+    found: dict[str, Meas] = {}
+    for index in range(draw(st.integers(0, 2))):
+        how = draw(st.sampled_from(["group_by", "reduce_by", "fold", "add_group_by", "time_shift"]))
+        dims = draw(st.lists(st.sampled_from(own), min_size=how == "add_group_by", max_size=2, unique=True))
+        kind = (
+            draw(st.sampled_from(["sum", "min", "max", "avg", "count"]))
+            if how in ("fold", "add_group_by")
+            else "number"
+        )
+        key = "reduce_by" if how == "fold" else how
+        value = [draw(st.sampled_from(SHIFTS))] if how == "time_shift" else dims
+        term = ["measure", draw(st.sampled_from(plain))]
+        found[f"g{index}"] = Meas(kind, term, [], {"multi_stage": True, key: value})
     return found
 
 

@@ -11,7 +11,9 @@ from tests.engine.worlds import terms
 from tests.engine.worlds.asks import Ask, Cond, Group, Named, Path, Time, Tree, conds, is_measure
 from tests.engine.worlds.clock import bucket, shown, wall
 from tests.engine.worlds.conditions import holds, meets
+from tests.engine.worlds.folding import folded
 from tests.engine.worlds.rows import Joined, Row, Rows
+from tests.engine.worlds.stages import FOLDS, added, gathered, keeps, narrowed, picked, shifts, without
 from tests.engine.worlds.terms import Term
 from tests.engine.worlds.trees import NoWay, Refused, join_tree
 from tests.engine.worlds.windows import Bucket, frame, series, series_time, without_range
@@ -32,6 +34,7 @@ class Leaf:
     term: Term | None
     filters: tuple[Term, ...]
     window: dict[str, str] | None = None
+    stage: Named | None = None
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -76,6 +79,8 @@ class Oracle(Rows):
     def leaves(self, name: Named) -> list[Leaf]:
         """The aggregates of a measure."""
         measure = self._meas(name)
+        if measure.more.get("multi_stage"):
+            return [self._leaf(name, measure)]
         if measure.type in FORMULAS:
             assert measure.term is not None
             return [leaf for term in terms.walk(measure.term) for leaf in self._leaves_in(term, name)]
@@ -92,6 +97,8 @@ class Oracle(Rows):
         return Named(name.path if cube == name.cube else (cube,), cube, short)
 
     def _leaf(self, name: Named, measure: Meas) -> Leaf:
+        if measure.more.get("multi_stage"):
+            return Leaf(name.cube, name.path, "stage", None, (), None, name)
         return Leaf(name.cube, name.path, measure.type, measure.term, tuple(measure.filters), self._window(measure))
 
     def _window(self, measure: Meas) -> dict[str, str] | None:
@@ -111,7 +118,7 @@ class Oracle(Rows):
 
     def _value(self, name: Named, values: dict[Leaf, Any]) -> Any:
         measure = self._meas(name)
-        if measure.type not in FORMULAS:
+        if measure.type not in FORMULAS or measure.more.get("multi_stage"):
             return self._filled(self._leaf(name, measure), values)
 
         def see(term: Term) -> Any:
@@ -131,6 +138,8 @@ class Oracle(Rows):
 
     def cells(self, leaf: Leaf, ask: Ask, *, alone: bool) -> Values:
         """The leaf's value in each group."""
+        if leaf.stage is not None:
+            return self._staged(leaf.stage, ask)
         time = series_time(self.world, ask) if leaf.window else None
         if leaf.window is not None and time is not None:
             return self._windows(leaf, leaf.window, time, ask, alone=alone)
@@ -148,7 +157,7 @@ class Oracle(Rows):
         rows = [
             (wall(moment, ask.zone), self.key(row, plain), row)
             for row in self.joined(listed, leaf.cube, where, ask.zone, ask)
-            if (moment := self.value(time.member, row, ask)) is not None
+            if (moment := self.asked(time.member, row, ask)) is not None
         ]
         grains = self.world.cubes[time.member.cube].dims[time.member.name].granularities
         groups: dict[Key, list[Joined]] = {}
@@ -232,11 +241,11 @@ class Oracle(Rows):
         return (*plain, *(self._bucket(time.member, time.grain or "", row, ask) for time in ask.buckets))
 
     def _shown(self, member: Named, row: Joined, ask: Ask) -> Any:
-        value = self.value(member, row, ask)
+        value = self.asked(member, row, ask)
         return shown(wall(value, ask.zone)) if isinstance(value, date) else value
 
     def _bucket(self, member: Named, grain: str, row: Joined, ask: Ask) -> str | None:
-        value = self.value(member, row, ask)
+        value = self.asked(member, row, ask)
         custom = self.world.cubes[member.cube].dims[member.name].granularities.get(grain)
         return None if value is None else shown(bucket(wall(value, ask.zone), grain, custom))
 
@@ -255,6 +264,34 @@ class Oracle(Rows):
 
     def _dim(self, member: Named) -> Dim:
         return self.world.cubes[member.cube].dims[member.name]
+
+    # --- stages ---
+
+    def _staged(self, name: Named, ask: Ask) -> Values:
+        """The measure of a measure: that one in a context of its own, brought to the groups that are asked for."""
+        stage = self._meas(name)
+        assert stage.term is not None
+        child, more = self._inner(stage.term[1], name), stage.more
+        if "time_shift" in more:
+            return self._column(child, replace(ask, moved=ask.moved + shifts(more["time_shift"], ask)))
+        if "add_group_by" in more:
+            finer = self._column(child, added(ask, [self._member(each, name) for each in more["add_group_by"]]))
+            return gathered(stage.type, finer, lambda key: without(key, ask, len(key) - len(ask.buckets)))
+        here = self._column(child, ask)
+        kept = keeps(more, ask)
+        if "reduce_by" in more and stage.type in FOLDS:
+            parts = gathered(stage.type, here, lambda key: picked(key, kept))
+        else:
+            parts = self._column(child, narrowed(ask, kept))
+        return {key: parts.get(picked(key, kept)) for key in here}
+
+    def _member(self, reference: str, name: Named) -> Named:
+        return self._inner(reference, name)
+
+    def _column(self, name: Named, ask: Ask) -> Values:
+        """A measure's value in each group of a context."""
+        asked = replace(ask, measures=(name,), having=())
+        return {key[:-1]: key[-1] for key in self.answer(asked)}
 
     # --- the rest ---
 
@@ -305,20 +342,6 @@ class Oracle(Rows):
         if key not in known:
             known[key] = work()
         return known[key]
-
-
-def folded(kind: str, values: list[Any]) -> Any:
-    """The aggregate of the values that are not NULL."""
-    if kind == "count":
-        return len(values)
-    if kind == "count_distinct":
-        return len(set(values))
-    if not values:
-        return None
-    total = sum(values) if kind in ("sum", "avg") else None
-    return {"sum": lambda: total, "avg": lambda: float(total) / len(values), "min": lambda: min(values)}.get(  # type: ignore[arg-type]
-        kind, lambda: max(values)
-    )()
 
 
 __all__ = ["Group", "NoWay", "Oracle", "Refused"]

@@ -27,9 +27,12 @@ def groups(query: Json, ask: Ask) -> Groups:
 
 
 def permuted(query: Json, ask: Ask) -> str | None:
-    """The order of members and filters never changes rows."""
+    """The order of members and filters never changes rows (but the first time dimension is the one that rolls)."""
     query = bare(query)
-    turned = {key: value[::-1] if isinstance(value, list) else value for key, value in query.items()}
+    turned = {
+        key: value if key == "timeDimensions" or not isinstance(value, list) else value[::-1]
+        for key, value in query.items()
+    }
     names = columns(turned)
     places = [names.index(name) for name in columns(query)]
     return _differ(ask(query), [[row[place] for place in places] for row in ask(turned)])

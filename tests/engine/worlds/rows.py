@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.engine.worlds import terms
 from tests.engine.worlds.asks import Ask, Cond, Named, Path, Tree, conds
+from tests.engine.worlds.clock import length, moved, wall
 from tests.engine.worlds.conditions import holds, meets
 from tests.engine.worlds.terms import Term
 from tests.engine.worlds.trees import Edge, join_tree
@@ -82,8 +83,8 @@ class Rows:
     def _partners(self, row: Joined, edge: Edge, strict: bool) -> list[Joined]:
         parent, child = row[edge.parent], edge.join.target
         found: list[Joined] = []
-        for other in self.tables[child] if parent is not None else ():
-            if all(parent[own] is not None and parent[own] == other[theirs] for own, theirs in edge.join.on):
+        for other in self.tables[child]:
+            if parent is not None and all(_equal(parent[own], other[theirs]) for own, theirs in edge.join.on):
                 found.append({**row, child: other})
         return found or ([] if strict else [{**row, child: None}])
 
@@ -97,7 +98,15 @@ class Rows:
         if cond.operator == "measureFilter":
             filters = own.measures[cond.member.name].filters
             return all(self.term(each, cond.member.cube, row, ask) is True for each in filters)
-        return meets(cond, self.value(cond.member, row, ask), own.dims[cond.member.name].type, ask.zone)
+        return meets(cond, self.asked(cond.member, row, ask), own.dims[cond.member.name].type, ask.zone)
+
+    def asked(self, member: Named, row: Joined, ask: Ask) -> Any:
+        """A dimension's value as the question sees it: a time that is shifted, shifted on the wall."""
+        value = self.value(member, row, ask)
+        for time, interval, times in ask.moved:
+            if time.full == member.full and value is not None:
+                value = moved(wall(value, ask.zone), length(interval), times)
+        return value
 
     def value(self, member: Named, row: Joined, ask: Ask) -> Any:
         """A dimension's value on a row."""
@@ -125,6 +134,10 @@ class Rows:
             return self.value(Named((target,), target, name), row, ask)
 
         return terms.evaluate(term, see)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return left is not None and bool(left == right)
 
 
 def _cell(kind: str, cell: Any) -> Any:

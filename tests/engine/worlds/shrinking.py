@@ -80,13 +80,15 @@ def _fewer_members(case: Case) -> Iterator[Case]:
     """Without the members which the query does not name, a cube at a time; then one at a time."""
     asked = repr(case.query)
     for name, cube in case.world.cubes.items():
-        own = {key: getattr(cube, key) for key in ("dims", "measures", "segments")}
-        kept = {
-            key: {each: member for each, member in members.items() if each in cube.key or f"{name}.{each}'" in asked}
-            for key, members in own.items()
-        }
-        if any(len(kept[key]) < len(own[key]) for key in own):
-            yield replace(case, world=replace(case.world, cubes={**case.world.cubes, name: replace(cube, **kept)}))
+        named = {each for each in (*cube.dims, *cube.measures, *cube.segments) if f"{name}.{each}'" in asked}
+        smaller = replace(
+            cube,
+            dims={each: dim for each, dim in cube.dims.items() if each in named or each in cube.key},
+            measures={each: measure for each, measure in cube.measures.items() if each in named},
+            segments={each: term for each, term in cube.segments.items() if each in named},
+        )
+        if smaller != cube:
+            yield replace(case, world=replace(case.world, cubes={**case.world.cubes, name: smaller}))
 
 
 def _smaller_queries(case: Case) -> Iterator[Case]:
@@ -152,7 +154,7 @@ def _worlds(world: World) -> Iterator[World]:
             yield replace(world, cubes={**world.cubes, name: smaller})
     for name, table in world.tables.items():
         for column in table.columns:
-            if not any(_uses(cube, column) for cube in world.cubes.values() if cube.table == name):
+            if not any(_uses(cube, column) for cube in world.cubes.values()):
                 yield replace(world, tables={**world.tables, name: _narrower(table, column)})
 
 

@@ -1,4 +1,4 @@
-"""SQL of members as nested lists, `["+", ["column", "points"], ["value", 1]]`: as text, and as a value by SQL's rules."""
+"""SQL of members as nested lists, `["+", ["column", "points"], ["value", 1]]`: its text, its value by SQL's rules."""
 
 from __future__ import annotations
 
