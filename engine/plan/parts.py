@@ -39,19 +39,16 @@ class Parts:
         tree = join_tree(self.catalog, paths, leaf.cube)
         return tree is not None and not tree.multiplies(leaf.cube)
 
-    def of(self, leaves: list[Leaf]) -> tuple[Part | Series, ...]:
-        """The parts of one grain."""
+    def of(self, leaves: list[Leaf], *, several: bool) -> tuple[Part | Series, ...]:
+        """The parts of one grain; `several`: the question has facts of other grains, too."""
         if self.bound.ungrouped or not leaves:
             return (self._single(leaves),)
         groups = _by_scope_and_fact(leaves)
-        alone = len({fact for _, fact in groups}) == 1
+        alone = not several and len({fact for _, fact in groups}) == 1
         parts: list[Part] = []
         for (_, fact), own in groups.items():
             where, idle = self._applicable(own, alone=alone)
             parts.extend(replace(part, ignored=idle) for part in self._fact(fact, own, where))
-        for tree in self.bound.where:
-            if all(tree in part.ignored for part in parts):
-                raise NoJoinPath("A filter can be joined to none of the measures asked for.")
         merged = _merged(parts)
         return (*merged, *self._series(merged))
 
