@@ -133,6 +133,11 @@ async def security_context(
     return await get_services(connection).identities.context(principal)
 
 
-ServicesDep = Annotated[Services, Depends(get_services)]
+async def _services(connection: HTTPConnection) -> Services:
+    """`get_services` without the thread that FastAPI would give a plain function."""
+    return get_services(connection)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
 Caller = Annotated[Principal, Depends(require())]
 ContextDep = Annotated[SecurityContext, Depends(security_context)]

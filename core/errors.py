@@ -4,12 +4,17 @@ EduError
 ├── BadInput                400  the caller's fault
 │   ├── QueryError          400  a question that cannot be asked
 │   │   ├── UnknownMember        no such cube or member (details: nearest names)
+│   │   │   ├── HiddenMember     it is there, and not for the public
+│   │   │   ├── WrongKind        a dimension among the measures, or the like
+│   │   │   └── UnknownGranularity   a time dimension has no such buckets
 │   │   ├── InvalidQuery         the JSON is not a query
-│   │   │   └── TooComplex       more conditions, values or levels than a question may have
+│   │   │   └── TooComplex       more conditions or values than a question may have
+│   │   │       └── TooDeep          deeper nested than a question may be
 │   │   ├── InvalidDate          a date string that nobody can read
 │   │   ├── NoJoinPath           the members cannot be joined
 │   │   ├── Unanswerable         a right answer cannot be computed; refused instead of guessed
 │   │   ├── RefusedByStore       ClickHouse refuses the statement (its own words are the message)
+│   │   │   └── WrongValue       a value cannot be read as the type of the column
 │   │   └── Cancelled            the caller stopped the question
 │   ├── ModelError          400  a mistake in a model file (details: file, line, key)
 │   │   └── ModelErrors          every mistake of a load, together
@@ -81,6 +86,24 @@ class UnknownMember(QueryError):
     code = "unknown_member"
 
 
+class HiddenMember(UnknownMember):
+    """The member is not public."""
+
+    code = "hidden_member"
+
+
+class WrongKind(UnknownMember):
+    """The member is of another kind: a dimension among the measures, say."""
+
+    code = "wrong_kind"
+
+
+class UnknownGranularity(UnknownMember):
+    """The time dimension has no such granularity."""
+
+    code = "unknown_granularity"
+
+
 class InvalidQuery(QueryError):
     """The query has the wrong form."""
 
@@ -100,9 +123,15 @@ class NoJoinPath(QueryError):
 
 
 class TooComplex(InvalidQuery):
-    """The question has more conditions, values or levels than a question may have."""
+    """The question has more conditions or values than a question may have."""
 
     code = "too_complex"
+
+
+class TooDeep(TooComplex):
+    """The question nests deeper than a question may."""
+
+    code = "too_deep"
 
 
 class Unanswerable(QueryError):
@@ -115,6 +144,12 @@ class RefusedByStore(QueryError):
     """ClickHouse refuses the statement."""
 
     code = "database_error"
+
+
+class WrongValue(RefusedByStore):
+    """A value cannot be read as the type of the column that it is compared with."""
+
+    code = "wrong_value"
 
 
 class Cancelled(QueryError):

@@ -14,13 +14,14 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from clickhouse_connect.driver.query import QueryResult
 
-from core.errors import Cancelled, RefusedByStore, StoreTimeout, TooLarge, Unavailable
+from core.errors import Cancelled, RefusedByStore, StoreTimeout, TooLarge, Unanswerable, Unavailable, WrongValue
 
 T = TypeVar("T")
 _TIMEOUT_CODES = ("159", "160", "209")
 _AWAY_CODES = ("210", "279", "999", "202")
 _TOO_MUCH_CODES = ("158", "241", "307", "396")
 _STOPPED_CODE = "394"
+_THROWN_CODE = "395"
 _VALUE_CODES = ("6", "26", "27", "32", "38", "41", "70", "72", "376", "675", "676")
 
 
@@ -113,7 +114,9 @@ def _translated(error: ClickHouseError) -> Exception:
         return TooLarge(problem, hint="Ask for less.", cause=text[:300])
     if f"Code: {_STOPPED_CODE}." in text:
         return Cancelled()
+    if f"Code: {_THROWN_CODE}." in text:
+        return Unanswerable(text.partition("DB::Exception: ")[2].partition(": while executing")[0][:500] + ".")
     refused = text.split("Stack trace")[0].strip()[:2000]
     if any(f"Code: {code}." in text for code in _VALUE_CODES) or "Cannot convert string" in text:
-        return RefusedByStore(refused, code="wrong_value", hint="Compare with values of the member's own type.")
+        return WrongValue(refused, hint="Compare with values of the member's own type.")
     return RefusedByStore(refused)

@@ -28,6 +28,24 @@ _EFFECTS = (
 )
 
 
+_REFUSALS = """
+A refused question (`/cubejs-api/v1`) is told in Cube's words and beside them in ours:
+`{"error": text, "type": "UserError"?, "code", "path"?, "member"?, "nearest"?, "hint"?, "ossie"?}`.
+
+| key | what it tells |
+|---|---|
+| `error`, `type` | Cube's own text and type; what reads them goes on working |
+| `code` | one of the codes above; texts may change, codes do not |
+| `path` | the place in the JSON of the question: `filters[0].member`, `[1].measures[0]` in a list of questions |
+| `member`, `nearest` | the name that is wrong, and right names like it that the caller may see |
+| `hint` | what to do |
+| `ossie` | the code of the same fault in Apache Ossie's foundational semantics: `E_EMPTY_AGGREGATION_QUERY`, `E_AGGREGATE_IN_SCALAR_QUERY`, `E_FAN_OUT_IN_SCALAR_QUERY`, `E_WINDOW_IN_WHERE` |
+
+Without a valid token Cube's answer is given as it is: 403 and `{"error": text}`. A question that still runs is no error:
+200 and `{"error": "Continue wait", "stage", "timeElapsed"}`; ask the same again.
+""".strip().splitlines()  # noqa: E501 - a row of a table is one line
+
+
 def pages() -> dict[str, str]:
     """File name → text of every reference page."""
     return {
@@ -69,6 +87,7 @@ def _errors() -> str:
     for code, kind in sorted(known.items()):
         meaning = (inspect.getdoc(kind) or "").splitlines()[0]
         lines.append(f"| `{code}` | {kind.status} | {meaning} |")
+    lines += ["", *_REFUSALS]
     return "\n".join(lines) + "\n"
 
 

@@ -2,8 +2,8 @@
 
 model    YAML → frozen Catalog
 query    JSON → normalised → lifted (literals out) → bound (members, rights)
-plan     bound → logical plan (which rows, which grain, which joins)
-sql      plan → ClickHouse SQL, verified
+plan     bound → logical plan (which rows, which grain, which joins, which windows and stages)
+sql      plan → ClickHouse SQL: rendered, verified, written
 run      SQL → rows
 """
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from engine.explain import explain
 from engine.model.catalog import Catalog
 from engine.plan.builder import build
-from engine.plan.rollups import Match, match_rollups
+from engine.plan.rollups.matching import Match, match_rollups
 from engine.query.access import SecurityContext
 from engine.query.bind import bind
 from engine.query.lift import Lifted, Shape, lift

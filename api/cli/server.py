@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -87,11 +88,18 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
         if not inner.started:
             await task
             raise getattr(application.state, "failure", None) or StartupError("The server could not start.")
+        settle()
         log.info("serving", url=url)
         yield server
     finally:
         await server.stop()
         socket.close()
+
+
+def settle() -> None:
+    """Leave what the start made out of garbage collections; each full one would stop every request for 0.2 to 0.6 s."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _served(inner: uvicorn.Server, listener: Any) -> None:

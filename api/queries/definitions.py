@@ -6,12 +6,12 @@ from typing import Any
 
 from engine.model.catalog import Case, Cube, Dimension, Join, Measure, Segment, View, ViewMember
 from engine.model.rollups import Named, Rollup
+from engine.model.stages import Stage
 from engine.model.terms import Sql
 from engine.query.access import SecurityContext
 
 Json = dict[str, Any]
 _MAY_SEE = frozenset({"admin", "operator"})
-_MEASURE_KEYS = ("rolling_window", "multi_stage", "group_by", "reduce_by", "add_group_by", "time_shift", "order_by")
 
 
 def may_see_definitions(context: SecurityContext) -> bool:
@@ -43,11 +43,11 @@ def member_definition(each: Measure | Dimension | Segment | ViewMember) -> Json:
     if isinstance(each, Measure):
         told["filters"] = [{"sql": one.text} for one in each.filters] or None
         told["drillFilters"] = [{"sql": one.text} for one in each.drill_filters] or None
-        told |= {_camel(key): each.extra.get(key) for key in _MEASURE_KEYS}
+        told |= {"rollingWindow": each.extra.get("rolling_window"), "case": _case(each.case), **_stage(each.stage)}
     elif isinstance(each, Dimension):
         told |= {"case": _case(each.case), "subQuery": each.sub_query or None}
         told |= {"latitude": _nested(each.latitude), "longitude": _nested(each.longitude)}
-        told["propagateFiltersToSubQuery"] = each.propagate_filters or None
+        told |= {"propagateFiltersToSubQuery": each.propagate_filters or None, **_stage(each.stage)}
     return _given(told)
 
 
@@ -71,6 +71,18 @@ def _rollup(each: Rollup) -> Json:
             **{_camel(key): value for key, value in each.extra.items()},
         }
     )
+
+
+def _stage(stage: Stage | None) -> Json:
+    if stage is None:
+        return {}
+    return {
+        "multiStage": True,
+        "groupBy": None if stage.keep is None else list(stage.keep),
+        "reduceBy": list(stage.exclude) or None,
+        "addGroupBy": list(stage.include) or None,
+        "orderBy": [{"sql": sql.text, "dir": "desc" if desc else "asc"} for sql, desc in stage.order] or None,
+    }
 
 
 def _names(members: tuple[Named, ...]) -> list[str] | None:

@@ -53,7 +53,7 @@ _QUERY = {
 }
 
 
-def queries(request: Request) -> Queries:
+async def queries(request: Request) -> Queries:
     """The service over the engine, made at first use from the joined parts."""
     state = request.app.state
     found = getattr(state, "queries", None)

@@ -36,7 +36,9 @@ class Queries:
         if not multi:
             check_single(request)
         answer: Answer = await self.engine.run(request, context, wait=self._wait, requester=requester)
-        return orjson.dumps(load_body(answer, multi=multi))
+        if any(result.is_large for result in answer.results):
+            return await asyncio.to_thread(_written, answer, multi)
+        return _written(answer, multi)
 
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
         """/sql."""
@@ -57,6 +59,10 @@ class Queries:
     def cancel(self, request_id: str, requester: Hashable) -> bytes:
         """/running-query: what runs for the request alone is stopped."""
         return orjson.dumps({"requestId": request_id, "cancelled": self.engine.executor.cancel(requester)})
+
+
+def _written(answer: Answer, multi: bool) -> bytes:
+    return orjson.dumps(load_body(answer, multi=multi))
 
 
 async def while_connected(work: Awaitable[bytes], disconnected: Callable[[], Awaitable[None]]) -> bytes | None:

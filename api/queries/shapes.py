@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from core.errors import InvalidQuery
-from engine.plan.rollups import Match
+from engine.plan.rollups.matching import Match
 from engine.query.normalisation import REGULAR, Request
 from engine.query.request import Query
 from engine.run.cost import Cost

@@ -63,8 +63,6 @@ class Expansion:
             tree = self.sql(member.sql)
         if not isinstance(member, Measure) and self.measures:
             self.unsupported = self.unsupported or "an aggregate for each row (a dimension with sub_query: true)"
-        if not isinstance(member, Measure) and _has_window(tree, member.sql):
-            self.unsupported = self.unsupported or "a window over rows, which belongs into the cube's own sql"
         return Expanded(tree, self.ways(), condition, tuple(self.measures), tuple(self.sub_queries), self.unsupported)
 
     def _measure_value(self, measure: Measure) -> exp.Expr | None:
@@ -263,11 +261,6 @@ class Expansion:
                 f"{source}: sql: there is no cube '{name}'.", hint=hint, file=source.file, line=source.line, key="sql"
             )
         return found
-
-
-def _has_window(tree: exp.Expr | None, sql: Sql | None) -> bool:
-    """Whether rows are compared with each other: no condition and no group can be made of that."""
-    return tree is not None and sql is not None and "over" in sql.text.lower() and tree.find(exp.Window) is not None
 
 
 def _is_bucket(cube: Cube, rest: list[str]) -> bool:

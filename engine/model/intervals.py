@@ -54,3 +54,13 @@ def shift(start: datetime, interval: Interval) -> datetime:
     year, month = months // 12, months % 12 + 1
     day = min(start.day, calendar.monthrange(year, month)[1])
     return start.replace(year=year, month=month, day=day) + timedelta(milliseconds=interval.milliseconds)
+
+
+def unshift(moment: datetime, interval: Interval) -> datetime:
+    """The first moment that, moved by the interval, is not before `moment`."""
+    moment -= timedelta(milliseconds=interval.milliseconds)
+    back = shift(moment, Interval(-interval.months))
+    if back.day == moment.day:
+        return back
+    first = back.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return shift(first, Interval(1))

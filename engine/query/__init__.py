@@ -1,0 +1,1 @@
+"""JSON → bound query: validation → normalisation (dates, limits) → lift (literals out) → bind (members, rights)."""

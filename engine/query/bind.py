@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlglot import exp
 
-from core.errors import InvalidQuery, Unanswerable, UnknownMember, nearest
+from core.errors import HiddenMember, InvalidQuery, Unanswerable, UnknownGranularity, WrongKind, nearest
 from engine.model.catalog import Catalog, Cube, Dimension, Expanded, Measure, Member, Segment, View, ViewMember
 from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
@@ -26,6 +26,7 @@ from engine.query.bound import (
     BoundTime,
     BoundTree,
     Path,
+    name_of,
 )
 from engine.query.lift import Shape
 from engine.query.normalisation import EMPTY, EMPTY_HINT
@@ -52,7 +53,7 @@ class _Binder:
         hidden = not found.shown.public and not (isinstance(behind, Dimension) and behind.primary_key)
         if hidden or not owner.shown.public:
             problem = f"You requested hidden member: '{name}'. Please make it visible using `public: true`."
-            raise UnknownMember(problem, code="hidden_member", member=name)
+            raise HiddenMember(problem, member=name)
         policies = self.access.check_member(owner, name.partition(".")[2])
         if policies is not None:
             self.granted.setdefault(owner.name, []).append(policies)
@@ -151,7 +152,7 @@ def bucketed(column: str, path: Path, dimension: Dimension, granularity: str) ->
             f"Did you mean {close[0]}?" if close else f"There are {', '.join([*PREDEFINED, *dimension.granularities])}."
         )
         problem = f"'{dimension.full_name}' has no granularity '{granularity}'."
-        raise UnknownMember(problem, code="unknown_granularity", hint=hint, nearest=close, member=column)
+        raise UnknownGranularity(problem, hint=hint, nearest=close, member=column)
     if custom is not None and custom.interval is None and custom.sql is None:
         raise Unanswerable(f"The granularity '{granularity}' has no interval.", member=column)
     return BoundDimension(column, path, dimension, "time_dimension", granularity, custom)
@@ -164,10 +165,11 @@ def _measure(binder: _Binder, name: str) -> BoundMeasure:
     return BoundMeasure(name, path, member)
 
 
-def _other_kind(name: str, member: Member, wanted: str) -> UnknownMember:
+def _other_kind(name: str, member: Member, wanted: str) -> WrongKind:
     hint = f"It is a {type(member).__name__.lower()}, not a {wanted}."
     problem = f"'{name.partition('.')[2]}' not found for path '{name}'."
-    return UnknownMember(problem, code="wrong_kind", hint=hint, member=name)
+    ossie = "E_AGGREGATE_IN_SCALAR_QUERY" if isinstance(member, Measure) else None
+    return WrongKind(problem, hint=hint, member=name, ossie=ossie)
 
 
 def _segment(binder: _Binder, name: str) -> BoundSegment:
@@ -314,6 +316,8 @@ def _check(bound: BoundQuery) -> None:
         raise InvalidQuery("An ungrouped query cannot filter by measures.", ossie="E_AGGREGATE_IN_SCALAR_QUERY")
     for tree in (*bound.where, *bound.having, *bound.mixed):
         _check_window(bound.catalog, tree)
+    for tree in bound.mixed:
+        _check_measure_filter(tree)
     if bound.ungrouped:
         for each in bound.measures:
             _check_row_value(bound.catalog, each.measure, each.column)
@@ -348,13 +352,23 @@ def _check_window(catalog: Catalog, tree: BoundTree) -> None:
     if isinstance(tree, BoundGroup):
         for each in tree.filters:
             _check_window(catalog, each)
-    elif isinstance(tree, BoundFilter) and _has_window(catalog, tree.member.full_name):
+    elif _has_window(catalog, name_of(tree)):
         raise Unanswerable(
-            f"'{tree.member.full_name}' has a window function: a Where cannot filter by it.",
+            f"'{name_of(tree)}' has a window function: a Where cannot filter by it.",
             hint="Qualify it in a subquery: filter the rows of the answer, or a cube over such a SELECT.",
             ossie="E_WINDOW_IN_WHERE",
-            member=tree.member.full_name,
+            member=name_of(tree),
         )
+
+
+def _check_measure_filter(tree: BoundTree) -> None:
+    """`measureFilter` chooses rows; beside a condition on a measure there are no rows any more."""
+    if isinstance(tree, BoundGroup):
+        for each in tree.filters:
+            _check_measure_filter(each)
+    elif isinstance(tree, BoundSegment) and isinstance(tree.segment, Measure):
+        name = tree.segment.full_name
+        raise Unanswerable(f"measureFilter of '{name}' cannot stand in one group with a measure.", member=name)
 
 
 def _has_window(catalog: Catalog, name: str) -> bool:

@@ -103,11 +103,16 @@ def _tree(node: FilterTree, values: list[Any]) -> FilterTree:
     if not texts:
         return replace(node, values=null)
     slots: tuple[Value, ...]
-    if len(texts) == 1 or node.operator in _ONE_BY_ONE or kind_of_list(texts) == "date":
+    if len(texts) == 1 or node.operator in _ONE_BY_ONE or kind_of_list(texts) == "date" or _inexact(texts):
         slots = tuple(_slot(text, kind_of(text), values) for text in texts)
     else:
         slots = (_slot(texts, "list:" + kind_of_list(texts), values),)
     return Filter(node.member, node.operator, slots + null)
+
+
+def _inexact(texts: list[Any]) -> bool:
+    """Whether a whole number among fractions is beyond what a float holds exactly."""
+    return kind_of_list(texts) == "float" and any(kind_of(text) != "float" and abs(int(text)) > 2**53 for text in texts)
 
 
 def _attributes(attributes: Mapping[str, Any], values: list[Any], prefix: str = "") -> list[tuple[str, Slot | None]]:

@@ -9,8 +9,10 @@ _NAMED_LISTS = ("measures", "dimensions", "segments")
 
 
 def find_member(query: Any, name: str) -> str | None:
-    """The JSON path of the first mention of `name` (`cube.member`, perhaps with a granularity) in one raw query."""
-    return next((path for path, member in mentions(query) if member == name), None)
+    """The JSON path of the first mention of `name` (`cube.member`, with a granularity, or a cube) in one raw query."""
+    if "." in name:
+        return next((path for path, member in mentions(query) if member == name), None)
+    return next((path for path, member in mentions(query) if member.startswith(f"{name}.")), None)
 
 
 def mentions(query: Any) -> Iterator[tuple[str, str]]:

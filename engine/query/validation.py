@@ -1,6 +1,6 @@
 """The form of a query's JSON, checked before anything reads it; the texts of the faults are those of Cube's gateway.
 
-Bounded: at most 64 levels deep, 5,000 conditions and 100,000 items in all; numbers are finite, texts valid Unicode.
+Bounded: at most 64 levels deep, 1,000 conditions and 100,000 items in all; numbers are finite, texts valid Unicode.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
-from core.errors import InvalidQuery, TooComplex, nearest
+from core.errors import InvalidQuery, TooComplex, TooDeep, nearest
 
 Json = Any
 Check = Callable[[Json, str], None]
 
 MAX_DEPTH = 64
-MAX_CONDITIONS = 5000
+MAX_CONDITIONS = 1000
 MAX_ITEMS = 100_000
+MAX_TIMES = 100
 MAX_QUERIES = 100
 CACHE_MODES = ("stale-if-slow", "stale-while-revalidate", "must-revalidate", "no-cache")
 _OPERATORS = (
@@ -27,6 +28,8 @@ _OPERATORS = (
 )
 OPERATORS = _OPERATORS.split()
 _FORMAT = "Invalid query format: "
+ONE_BY_ONE = ("contains", "notContains", "startsWith", "notStartsWith", "endsWith", "notEndsWith")
+"""Operators that make a condition of each of their values."""
 _FILTER_KEYS = frozenset({"member", "dimension", "operator", "values"})
 _SAFE_INTEGER = 2**53 - 1
 _MEMBER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
@@ -48,7 +51,7 @@ class _Walk:
 
     def check(self, value: Json, depth: int, path: str) -> None:
         if depth > MAX_DEPTH:
-            raise _too_much(path, f"nests deeper than {MAX_DEPTH} levels", code="too_deep")
+            raise _too_much(path, f"nests deeper than {MAX_DEPTH} levels", TooDeep)
         if isinstance(value, Mapping):
             self._count(len(value), path)
             for key, item in value.items():
@@ -115,8 +118,8 @@ def _named(error: InvalidQuery, name: str, known: Iterable[str]) -> InvalidQuery
     return error
 
 
-def _too_much(path: str, problem: str, code: str | None = None) -> TooComplex:
-    return TooComplex(f'{_FORMAT}"{path[:200] or "value"}" {problem}', code=code, path=path[:200] or None)
+def _too_much(path: str, problem: str, kind: type[TooComplex] = TooComplex) -> TooComplex:
+    return kind(f'{_FORMAT}"{path[:200] or "value"}" {problem}', path=path[:200] or None)
 
 
 def _check_text(text: Json, path: str) -> None:
@@ -202,10 +205,18 @@ def _filters(value: Json, path: str) -> None:
 
 
 def _conditions(filters: Json) -> int:
+    """How many conditions there are, groups counted too."""
     if not isinstance(filters, list | tuple):
         return 0
-    groups = [item for item in filters if isinstance(item, Mapping)]
-    return len(filters) + sum(_conditions(item.get(key)) for item in groups for key in ("and", "or"))
+    return len(filters) + sum(_more_conditions(item) for item in filters if isinstance(item, Mapping))
+
+
+def _more_conditions(item: Mapping[str, Json]) -> int:
+    """What a filter is beside one condition: those of a group, or one for each further value that is compared alone."""
+    values = item.get("values")
+    alone = item.get("operator") in ONE_BY_ONE and isinstance(values, list | tuple)
+    further = max(len(values) - 1, 0) if alone else 0  # type: ignore[arg-type]
+    return further + sum(_conditions(item.get(key)) for key in ("and", "or"))
 
 
 def _is_filter(item: Json) -> bool:
@@ -273,9 +284,15 @@ def _time_dimension(item: Json, path: str) -> None:
             check(item[key], f"{path}.{key}")
     for key in item:
         if key not in _TIME_KEYS:
-            raise _invalid(f"{path}.{key}", "is not allowed")
+            raise _named(_invalid(f"{path}.{key}", "is not allowed"), key, _TIME_KEYS)
     if "dateRange" in item and "compareDateRange" in item:
         raise _invalid(path, "contains a conflict between optional exclusive peers [dateRange, compareDateRange]")
+
+
+def _time_dimensions(value: Json, path: str) -> None:
+    _list_of(_time_dimension)(value, path)
+    if len(value) > MAX_TIMES:
+        raise _too_much(path, f"must contain at most {MAX_TIMES} items")
 
 
 def _granularity(value: Json, path: str) -> None:
@@ -341,7 +358,7 @@ _KEYS: Mapping[str, Check] = {
     "measures": _list_of(_matching(_MEMBER, or_object=True)),
     "dimensions": _list_of(_matching(_DIMENSION, or_object=True)),
     "filters": _filters,
-    "timeDimensions": _list_of(_time_dimension),
+    "timeDimensions": _time_dimensions,
     "order": _order,
     "segments": _list_of(_matching(_MEMBER, or_object=True)),
     "timezone": _zone,

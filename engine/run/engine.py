@@ -12,7 +12,7 @@ from core import clock
 from core.settings import Settings
 from engine.compiler import compile_query, match_query
 from engine.model.catalog import Catalog
-from engine.plan.rollups import Match
+from engine.plan.rollups.matching import Match
 from engine.query.access import SecurityContext
 from engine.query.normalisation import BLENDING, Request, normalize
 from engine.query.request import Query

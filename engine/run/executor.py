@@ -144,7 +144,7 @@ class Executor:
             settings = with_limits(self._limits, statement.settings) | {"log_comment": name, "query_id": name}
 
             def read(client: Client) -> Table:
-                result = client.query(statement.sql, parameters=dict(statement.parameters), settings=settings)
+                result = client.query(statement.sql, parameters=_named(statement), settings=settings)
                 return read_table(result, statement.columns, clock.now())
 
             table = await self._warehouse.run(read)
@@ -201,6 +201,11 @@ class Executor:
             await asyncio.to_thread(self._warehouse.call, work)
         except Exception as error:  # the time limit of the query still holds
             log.warning("kill_failed", query_id=name, reason=str(error))
+
+
+def _named(statement: Statement) -> dict[str, Any]:
+    """The parameters which the SQL names. The driver takes one that is not named for one to put in by `%`."""
+    return {name: value for name, value in statement.parameters.items() if f"{{{name}:" in statement.sql}
 
 
 def _place(job: Job) -> Hashable:

@@ -6,11 +6,12 @@ Numbers become texts (`"3"`, `"12.5"`), times are `YYYY-MM-DDTHH:mm:ss.SSS`, NaN
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,8 @@ from engine.sql.statement import Column
 
 Json = dict[str, Any]
 Value = Any
+LARGE_CELLS = 5_000
+_PIECE = 500
 
 
 @dataclass(slots=True)
@@ -63,6 +66,11 @@ class Result:
         """The keys of a row: the members, `cube.time` for each `cube.time.granularity`, constants, copies."""
         return [name for name, _ in self._cells()]
 
+    @property
+    def is_large(self) -> bool:
+        """Whether writing it out takes so long that others would wait: `data` then belongs on a thread."""
+        return self.table.rows * len(self.table.columns) > LARGE_CELLS and self._key() not in self.table.encoded
+
     def rows(self) -> list[Json]:
         """The rows as objects."""
         names, columns = zip(*self._cells(), strict=True)
@@ -70,19 +78,23 @@ class Result:
 
     def data(self) -> orjson.Fragment:
         """The rows as JSON, in the form that the query asks for."""
-        key = (self.query.response_format, tuple(self.names), self.constants)
+        key = self._key()
         written = self.table.encoded.get(key)
         if written is None:
-            written = self.table.encoded[key] = orjson.dumps(self._formatted())
+            written = self.table.encoded[key] = self._written()
         return orjson.Fragment(written)
 
-    def _formatted(self) -> Any:
-        if self.query.response_format == "default":
-            return self.rows()
+    def _key(self) -> tuple[Any, ...]:
+        return self.query.response_format, tuple(self.names), self.constants
+
+    def _written(self) -> bytes:
         names, columns = zip(*self._cells(), strict=True)
         if self.query.response_format == "columnar":
-            return {"members": names, "columns": columns}
-        return {"members": names, "dataset": list(zip(*columns, strict=True))}
+            told = b",".join(_list(column) for column in columns)
+            return b'{"members":%b,"columns":[%b]}' % (orjson.dumps(names), told)
+        if self.query.response_format == "default":
+            return _list(zip(*columns, strict=True), lambda row: dict(zip(names, row, strict=True)))
+        return b'{"members":%b,"dataset":%b}' % (orjson.dumps(names), _list(zip(*columns, strict=True)))
 
     def _cells(self) -> list[tuple[str, list[Value]]]:
         cells = {column.member: values for column, values in zip(self.members, self.table.columns, strict=True)}
@@ -92,6 +104,14 @@ class Result:
         cells |= {name: [value] * self.table.rows for name, value in self.constants}
         cells |= {name: cells[member] for name, member in self.copies if member in cells}
         return list(cells.items())
+
+
+def _list(values: Iterable[Value], form: Callable[[Any], Any] | None = None) -> bytes:
+    """A JSON list, written piece by piece: other threads get a turn between two pieces."""
+    each, pieces = iter(values), []
+    while piece := list(islice(each, _PIECE)):
+        pieces.append(orjson.dumps([form(value) for value in piece] if form else piece)[1:-1])
+    return b"[%b]" % b",".join(pieces)
 
 
 def read_table(result: QueryResult, columns: Sequence[Column], refreshed: datetime) -> Table:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from engine.model.catalog import fresh
 from engine.plan.nodes import Part, Tree
 from engine.query.bound import BoundDimension
+from engine.sql.cells import MARK
 from engine.sql.clauses import Body, column, from_, named, where
 from engine.sql.partials import Partials
 
@@ -38,7 +40,7 @@ def aggregated_early(renderer: Renderer, part: Part, source: exp.Select, natives
 
     `source` (FROM, JOIN, WHERE) and `natives` are those of the plain body; they are left as they were.
     """
-    if not _joins_only_by_keys(renderer, part):
+    if not _worth_it(renderer, part, natives):
         return None
     alias = renderer.catalog.cubes[part.tree.root].alias
     solo = replace(part, tree=Tree(part.tree.root), fact_key=False)
@@ -53,11 +55,16 @@ def aggregated_early(renderer: Renderer, part: Part, source: exp.Select, natives
     return _once(groups, work, partials, outer, found) if partials.shared else Body(groups, found, outer)
 
 
-def _joins_only_by_keys(renderer: Renderer, part: Part) -> bool:
-    """Whether the part has one fact, at the root, with something joined to it."""
-    joined = part.tree.edges or part.tree.sub_queries
-    plain = bool(part.leaves and joined) and part.fact_tree is None and not renderer.plan.query.ungrouped
-    return plain and all(leaf.cube == part.tree.root for leaf in part.leaves)
+def _worth_it(renderer: Renderer, part: Part, natives: Sequence[exp.Expr]) -> bool:
+    """Whether the part has one fact, at the root, with something joined to it or computed from a cell of it."""
+    if not part.leaves or part.fact_tree is not None or renderer.plan.query.ungrouped:
+        return False
+    more = part.tree.edges or part.tree.sub_queries or any(_above_cell(native) for native in natives)
+    return bool(more) and all(leaf.cube == part.tree.root for leaf in part.leaves)
+
+
+def _above_cell(tree: exp.Expr) -> bool:
+    return any(node is not tree and node.meta.get(MARK) for node in tree.walk() if node._meta)
 
 
 def _few(renderer: Renderer, part: Part, work: _Split) -> bool:
@@ -107,6 +114,8 @@ class _Split:
 
     def keyed(self, tree: exp.Expr) -> exp.Expr:
         """The expression with its largest parts over the fact alone replaced by keys."""
+        if type(tree) is exp.Column:
+            return self._key(tree) if tree.table == self.alias else fresh(tree)
         if tree.find(exp.Query) is not None:
             self.failed = True
         root = exp.Paren(this=tree.copy())
@@ -117,17 +126,19 @@ class _Split:
 
     def _replace(self, node: exp.Expr) -> None:
         for child in list(node.iter_expressions()):
-            if self._owners(child) == {self.alias}:
+            if self._owners(child) == {self.alias} and not _above_cell(child):
                 child.replace(self._key(child))
             else:
                 self._replace(child)
 
     def _key(self, tree: exp.Expr) -> exp.Column:
         if tree not in self.keys:
-            self.keys.append(tree.copy())
+            self.keys.append(fresh(tree))
         return column(f"k{self.keys.index(tree)}", self.alias)
 
     def _owners(self, tree: exp.Expr) -> set[str]:
+        if type(tree) is exp.Column:
+            return {tree.table}
         return {node.table for node in tree.find_all(exp.Column)}
 
     def outer(self, columns: Mapping[str, exp.Expr]) -> exp.Select:
@@ -137,9 +148,9 @@ class _Split:
         inner.set("from_", exp.From(this=self.source.args["from_"].this))
         where(inner, self.inside)
         if self.keys:
-            inner.set("group", exp.Group(expressions=[key.copy() for key in self.keys]))
+            inner.set("group", exp.Group(expressions=[fresh(key) for key in self.keys]))
         outer = from_(inner, self.alias)
-        outer.set("joins", self.source.args["joins"])
+        outer.set("joins", self.source.args.get("joins") or [])
         where(outer, self.outside)
         return outer
 

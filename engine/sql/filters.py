@@ -9,13 +9,14 @@ from sqlglot import exp
 
 from core.errors import InvalidQuery
 from engine.model.catalog import Dimension, Measure
+from engine.model.terms import Interval
 from engine.query.bound import BoundFilter, BoundGroup, BoundSegment, BoundTree
 from engine.query.request import Slot, Value
 from engine.sql.parameters import Parameters
-from engine.sql.time import call, first_moment, moment_after, parse_local
+from engine.sql.time import UNMOVED, call, first_moment, moment_after, parse_local
 
 Resolve = Callable[[BoundFilter | BoundSegment], exp.Expr]
-Shifted = Callable[[BoundFilter], exp.Expr | None]
+Moves = Callable[[BoundFilter], Interval]
 _LIKE = {
     "contains": ("%", "%"),
     "startsWith": ("", "%"),
@@ -30,14 +31,15 @@ _COMPARE: dict[str, type[exp.Binary]] = {"gt": exp.GT, "gte": exp.GTE, "lt": exp
 class Predicates:
     """Renders condition trees; `resolve` gives the expression of a member, `zone` the clock of time literals.
 
-    `shifted` gives the wall time to compare instead where a time shift moves the member.
+    `moves` tells by what a time shift moves a member: its column is compared with literals moved back.
     """
 
-    def __init__(self, parameters: Parameters, zone: str, resolve: Resolve, shifted: Shifted | None = None) -> None:
+    def __init__(self, parameters: Parameters, zone: str, resolve: Resolve, moves: Moves | None = None) -> None:
         self.parameters = parameters
         self.zone = zone
         self.resolve = resolve
-        self.shifted = shifted
+        self.moves = moves
+        self.moved = UNMOVED
 
     def tree(self, node: BoundTree) -> exp.Expr:
         """The predicate of a tree; groups in parentheses."""
@@ -57,9 +59,8 @@ class Predicates:
         return exp.Paren(this=result) if len(node.filters) > 1 else result
 
     def _leaf(self, node: BoundFilter) -> exp.Expr:
-        moved = self.shifted(node) if self.shifted is not None else None
-        if moved is not None:
-            return Predicates(self.parameters, "UTC", lambda _: moved.copy()).tree(node)
+        if self.moves is not None:
+            self.moved = self.moves(node)
         column = self.resolve(node)
         if not isinstance(column, exp.Column | exp.Anonymous | exp.Paren | exp.Placeholder):
             column = exp.Paren(this=column)
@@ -114,7 +115,7 @@ class Predicates:
         if _is_time(node):
             moment = moment_after if node.operator in ("gt", "lte") else first_moment
             kind = exp.GTE if node.operator in ("gt", "gte") else exp.LT
-            return kind(this=column, expression=moment(values[0], self.zone, self.parameters))
+            return kind(this=column, expression=moment(values[0], self.zone, self.parameters, self.moved))
         return _COMPARE[node.operator](this=column, expression=self._literal(node, values[0]))
 
     def _literal(self, node: BoundFilter, value: Slot | str) -> exp.Expr:
@@ -146,8 +147,8 @@ class Predicates:
         return _any([*found, null] if None in node.values else found)
 
     def _between(self, first: Slot | str, last: Slot | str, column: exp.Expr) -> exp.Expr:
-        start = exp.GTE(this=column, expression=first_moment(first, self.zone, self.parameters))
-        end = exp.LT(this=column.copy(), expression=moment_after(last, self.zone, self.parameters))
+        start = exp.GTE(this=column, expression=first_moment(first, self.zone, self.parameters, self.moved))
+        end = exp.LT(this=column.copy(), expression=moment_after(last, self.zone, self.parameters, self.moved))
         return exp.And(this=start, expression=end)
 
     def in_range(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
@@ -156,25 +157,27 @@ class Predicates:
 
     def not_in_range(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
         """Before the first moment or after the last one."""
-        before = exp.LT(this=column, expression=first_moment(_first(node), self.zone, self.parameters))
-        after = exp.GTE(this=column.copy(), expression=moment_after(_last(node), self.zone, self.parameters))
+        before = exp.LT(this=column, expression=first_moment(_first(node), self.zone, self.parameters, self.moved))
+        after = exp.GTE(
+            this=column.copy(), expression=moment_after(_last(node), self.zone, self.parameters, self.moved)
+        )
         return _any([before, after])
 
     def before(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
         """`beforeDate`."""
-        return exp.LT(this=column, expression=first_moment(_first(node), self.zone, self.parameters))
+        return exp.LT(this=column, expression=first_moment(_first(node), self.zone, self.parameters, self.moved))
 
     def not_after(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
         """`beforeOrOnDate`: up to the end of what is named."""
-        return exp.LT(this=column, expression=moment_after(_last(node), self.zone, self.parameters))
+        return exp.LT(this=column, expression=moment_after(_last(node), self.zone, self.parameters, self.moved))
 
     def after(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
         """`afterDate`: from the end of what is named."""
-        return exp.GTE(this=column, expression=moment_after(_last(node), self.zone, self.parameters))
+        return exp.GTE(this=column, expression=moment_after(_last(node), self.zone, self.parameters, self.moved))
 
     def not_before(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
         """`afterOrOnDate`."""
-        return exp.GTE(this=column, expression=first_moment(_first(node), self.zone, self.parameters))
+        return exp.GTE(this=column, expression=first_moment(_first(node), self.zone, self.parameters, self.moved))
 
 
 _DATES: dict[str, Callable[[Predicates, BoundFilter, exp.Expr], exp.Expr]] = {

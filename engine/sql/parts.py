@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.plan.aggregates import COUNTED
 from engine.plan.nodes import AnyPart, Leaf, Part, Series, StagePart, Tree
-from engine.query.bound import BoundFilter
-from engine.sql.aggregates import COUNTED, function_of
+from engine.sql.aggregates import function_of
 from engine.sql.clauses import Body, column, filled, from_, grouped, named, where
 from engine.sql.early import aggregated_early
 from engine.sql.rolling import Rolling, along_time, around_range
-from engine.sql.series import ends, shifted_pruning
 from engine.sql.time import call
 
 if TYPE_CHECKING:
@@ -65,18 +64,7 @@ class Parts:
     def source(self, part: Part, conditions: Sequence[exp.Expr]) -> exp.Select:
         """FROM … WHERE of a part over tables."""
         source = self.renderer.sources.joined(part.tree)
-        return where(source, [*self.renderer.conditions(part), *conditions, *self._pruning(part)])
-
-    def _pruning(self, part: Part) -> list[exp.Expr]:
-        """Wider conditions on the bare column of a moved time."""
-        shifts = dict(part.scope.shifts)
-        found: list[exp.Expr] = []
-        for each in part.where:
-            shift = shifts.get(each.member.full_name) if isinstance(each, BoundFilter) else None
-            if isinstance(each, BoundFilter) and shift and shift.interval and each.operator == "inDateRange":
-                bare = self.renderer.member(each.member.full_name)
-                found += shifted_pruning(ends(each), bare, shift.interval, self.renderer.zone, self.renderer.parameters)
-        return found
+        return where(source, [*self.renderer.conditions(part), *conditions])
 
     def _keys(self, part: Part, inner: exp.Select, natives: Sequence[exp.Expr]) -> list[exp.Expr]:
         """Make `inner` list the distinct dimensions with the keys of the fact."""

@@ -13,15 +13,16 @@ from engine.plan.builder import used_tables
 from engine.plan.nodes import Part, Plan
 from engine.query.bound import BoundDimension, BoundFilter, BoundMeasure, BoundSegment, name_of
 from engine.sql.aggregates import Aggregates
+from engine.sql.cells import cell_of
 from engine.sql.clauses import Body, all_of, filled, grouped, named, where
 from engine.sql.filters import Predicates
 from engine.sql.layers import Layers
 from engine.sql.parameters import Parameters, Recipe, placeholder
 from engine.sql.parts import Parts
-from engine.sql.series import Span, moved
+from engine.sql.series import Span, grain_of, moved
 from engine.sql.sources import Sources
 from engine.sql.statement import Column
-from engine.sql.time import bucket, shown, wall, wall_bucket
+from engine.sql.time import UNMOVED, bucket, shown, wall, wall_bucket
 
 SETTINGS: Mapping[str, object] = {
     "join_use_nulls": 1,
@@ -77,7 +78,7 @@ class Renderer:
         self.aggregates = Aggregates(self)
         self.parts = Parts(self)
         self.layers = Layers(self)
-        self.where = Predicates(parameters, self.zone, self._row_value, self._shifted)
+        self.where = Predicates(parameters, self.zone, self._row_value, self._moves)
         self.rights = Predicates(parameters, self.zone, self._row_value)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
@@ -144,14 +145,6 @@ class Renderer:
             select.set("having", exp.Having(this=condition))
         return select
 
-    def conditions(self, part: Part) -> list[exp.Expr]:
-        """The conditions on the rows of a part; what a row may be read by is its own time, wherever it is moved to."""
-        required = {id(each) for each in self.plan.query.required}
-        return [
-            self.sources.at_lying(self.rights.tree(each)) if id(each) in required else self.where.tree(each)
-            for each in part.where
-        ]
-
     # --- values ---------------------------------------------------------------------------------------------------
 
     def member(self, name: str) -> exp.Expr:
@@ -167,17 +160,20 @@ class Renderer:
             return self.moment(dimension)
         if each.custom is not None and each.custom.sql is not None:
             return wall(self.member(f"{dimension.full_name}.{each.granularity}"), self.zone)
-        if self._interval(dimension) is not None:
-            return wall_bucket(self.moment(dimension), each.granularity, each.custom)
+        interval = self.interval(dimension)
+        if interval is not None:
+            local = cell_of(self, dimension, [grain_of(each.granularity, each.custom)]) or self.moment(dimension)
+            return wall_bucket(local, each.granularity, each.custom)
         return bucket(self.member(dimension.full_name), self.zone, each.granularity, each.custom)[0]
 
     def moment(self, dimension: Dimension) -> exp.Expr:
         """The wall time of a row, moved as the part at work says."""
         local = wall(self.member(dimension.full_name), self.zone)
-        interval = self._interval(dimension)
+        interval = self.interval(dimension)
         return moved(local, interval, clamp=True) if interval is not None else local
 
-    def _interval(self, dimension: Dimension) -> Interval | None:
+    def interval(self, dimension: Dimension) -> Interval | None:
+        """By what the part at work moves a time dimension."""
         shifts = dict(self.current.scope.shifts) if self.current is not None else {}
         shift = shifts.get(dimension.full_name)
         return shift.interval if shift is not None else None
@@ -188,12 +184,18 @@ class Renderer:
         is_date = each.custom is None and each.granularity in ("day", "week", "month", "quarter", "year")
         return shown(native, is_date)
 
-    def _shifted(self, node: BoundFilter) -> exp.Expr | None:
-        """The moved wall time of a time dimension on which a condition stands; None where it is not moved."""
-        member = node.member
-        if not isinstance(member, Dimension) or self._interval(member) is None:
-            return None
-        return self.moment(member)
+    def conditions(self, part: Part) -> list[exp.Expr]:
+        """The conditions on the rows of a part; what a row may be read by is its own time, wherever it is moved to."""
+        required = {id(each) for each in self.plan.query.required}
+        return [
+            self.sources.at_lying(self.rights.tree(each)) if id(each) in required else self.where.tree(each)
+            for each in part.where
+        ]
+
+    def _moves(self, node: BoundFilter) -> Interval:
+        """By what the part at work moves the time on which a condition stands."""
+        found = self.interval(node.member) if isinstance(node.member, Dimension) else None
+        return found or UNMOVED
 
     def _row_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
         if isinstance(node, BoundFilter):

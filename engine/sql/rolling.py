@@ -10,9 +10,10 @@ from sqlglot import exp
 from core.errors import Unanswerable
 from engine.model.catalog import Dimension
 from engine.model.stages import RollingWindow
-from engine.model.terms import PREDEFINED
+from engine.model.terms import PREDEFINED, Interval
 from engine.plan.nodes import Part
 from engine.query.bound import BoundDimension, BoundTime
+from engine.sql.cells import cell, cell_unit, local_of
 from engine.sql.clauses import Body, column, from_, grouped, named, where
 from engine.sql.series import (
     MAX_BUCKETS,
@@ -27,12 +28,12 @@ from engine.sql.series import (
     wall_parameter,
     widths,
 )
-from engine.sql.time import call, number, text, wall_bucket
+from engine.sql.time import UNMOVED, call, first_moment, number, text, wall_bucket
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
-FIRST, LAST, HERE, BUCKET = "first_bucket", "last_bucket", "own_bucket", "bucket"
+FIRST, LAST, HERE, CELL, BUCKET = "first_bucket", "last_bucket", "own_bucket", "cell", "bucket"
 
 
 def along_time(renderer: Renderer) -> list[BoundDimension]:
@@ -71,6 +72,7 @@ class Rolling:
         self.grain = grain_of(self.finest.granularity or "day", self.finest.custom)
         self.to_date = to_date(window, time.dimension)
         self.limits = self._limits()
+        self.unit = self._unit()
 
     @property
     def moment(self) -> exp.Expr:
@@ -88,24 +90,37 @@ class Rolling:
             far = widths(self.window, self.grain, self.to_date)
             found += pruning(ends(self.time.range), bare, far, zone, parameters)
         if self.window.kind == "running":
-            start = wall_parameter(ends(self.time.range)[0], parameters)
-            found.append(exp.GTE(this=self.moment, expression=start))
+            moved = self.renderer.interval(self.time.dimension) or UNMOVED
+            start = first_moment(ends(self.time.range)[0], zone, parameters, moved)
+            found.append(exp.GTE(this=bare.copy(), expression=start))
         return found
 
     def keys(self) -> dict[str, exp.Expr]:
-        """What of a row decides its buckets, by column; the limits of the series are already in it where known."""
-        found = reach(self.window, self.grain, self.moment, self.to_date)
-        limits = self.limits
-        keys: dict[str, exp.Expr] = {}
+        """What of a row decides its buckets, by column: its cell, or else the numbers of the buckets themselves."""
+        if self.unit is not None:
+            return {CELL: cell(self.renderer, self.time.dimension, self.unit)}
+        return self._numbers(self.moment)
+
+    def _numbers(self, moment: exp.Expr) -> dict[str, exp.Expr]:
+        """The first and last bucket that a moment reaches, within the limits where they are known; else its own too."""
+        found = reach(self.window, self.grain, moment, self.to_date)
+        numbers: dict[str, exp.Expr] = {}
         if found.first is not None:
             first = call("assumeNotNull", found.first)
-            keys[FIRST] = call("greatest", first, limits[0].copy()) if limits else first
+            numbers[FIRST] = call("greatest", first, self.limits[0].copy()) if self.limits else first
         if found.last is not None:
             last = call("assumeNotNull", found.last)
-            keys[LAST] = call("least", last, limits[1].copy()) if limits else last
-        if limits is None:
-            keys[HERE] = call("assumeNotNull", self.grain.number(self.moment))
-        return keys
+            numbers[LAST] = call("least", last, self.limits[1].copy()) if self.limits else last
+        if self.limits is None:
+            numbers[HERE] = call("assumeNotNull", self.grain.number(moment))
+        return numbers
+
+    def _unit(self) -> str | None:
+        """The cells by which rows can be grouped first."""
+        lengths = [each for each in (self.window.trailing, self.window.leading) if isinstance(each, Interval)]
+        interval = self.renderer.interval(self.time.dimension)
+        grains = [self.grain, *([self.to_date] if self.to_date is not None else [])]
+        return cell_unit(grains, [*lengths, *([interval] if interval is not None else [])])
 
     def _limits(self) -> tuple[exp.Expr, exp.Expr] | None:
         """The numbers of the first and last bucket of the question's range."""
@@ -123,8 +138,8 @@ class Rolling:
         outputs += [named(value, f"s{index}") for index, value in enumerate(body.values.values())]
         outputs += [named(key.copy(), name) for name, key in reached.items()]
         states = grouped(outputs, body.source, [*body.natives, *(exp.column(name) for name in reached)])
-        first, last = self._ends(states, reached)
         source = from_(states, "states")
+        first, last = self._ends(states, reached)
         kept = [column(f"d{index}", "states") for index in range(len(body.natives))]
         kept += [column(f"s{index}", "states") for index in range(len(body.values))]
         buckets = _range(first, last) if self.limits else _bounded_range(first, last)
@@ -137,15 +152,21 @@ class Rolling:
 
     def _ends(self, states: exp.Select, reached: Mapping[str, exp.Expr]) -> tuple[exp.Expr, exp.Expr]:
         """The first and last bucket of each state; without a range the series ends where the rows do."""
-        ends = [column(name, "states") if name in reached else None for name in (FIRST, LAST)]
+        if self.unit is not None:
+            interval = self.renderer.interval(self.time.dimension)
+            numbers = self._numbers(local_of(column(CELL, "states"), self.unit, interval))
+            here = self._numbers(local_of(exp.column(CELL), self.unit, interval)).get(HERE)
+        else:
+            numbers = {name: column(name, "states") for name in reached}
+            here = exp.column(HERE)
         if self.limits is not None:
-            return ends[0] or self.limits[0].copy(), ends[1] or self.limits[1].copy()
+            return numbers.get(FIRST) or self.limits[0].copy(), numbers.get(LAST) or self.limits[1].copy()
         for name, function in (("lo", "min"), ("hi", "max")):
-            over = exp.Window(this=call(function, exp.column(HERE)))
+            over = exp.Window(this=call(function, (here or exp.null()).copy()))
             states.append("expressions", named(over, name))
         low, high = column("lo", "states"), column("hi", "states")
-        first = call("greatest", ends[0], low) if ends[0] is not None else low
-        return first, call("least", ends[1], high) if ends[1] is not None else high
+        first, last = numbers.get(FIRST), numbers.get(LAST)
+        return (call("greatest", first, low) if first else low), (call("least", last, high) if last else high)
 
     def _body(self, values: dict[str, exp.Expr], source: exp.Select) -> Body:
         bucket = column(BUCKET, "rolled")

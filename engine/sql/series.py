@@ -220,19 +220,6 @@ def pruning(
     return found
 
 
-def shifted_pruning(range_: Ends, column: exp.Expr, by: Interval, zone: str, parameters: Parameters) -> list[exp.Expr]:
-    """The same for a range of moved time."""
-    first, last = range_
-    days = by.months * 30 * _DAY + by.milliseconds
-    slack = abs(by.months) * _DAY + _SLACK
-    early = parameters.add(first, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, -days - slack))
-    late = parameters.add(last, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, -days + slack))
-    return [
-        exp.GTE(this=column.copy(), expression=_zoned(early, zone)),
-        exp.LT(this=column.copy(), expression=_zoned(late, zone)),
-    ]
-
-
 def widths(window: RollingWindow, grain: Grain, to_date: Grain | None) -> tuple[int | None, int | None]:
     """How far before and after the range rows can lie that count; None means any distance."""
     base = grain.length + _SLACK

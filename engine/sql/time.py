@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from core.errors import InvalidDate
+from engine.model.intervals import unshift
 from engine.model.terms import Granularity, Interval
 from engine.query.request import Slot
 from engine.sql.parameters import Parameters
@@ -27,6 +28,7 @@ _DAYS = {
     "year": "toStartOfYear",
 }
 _CLOCK = {"hour": "toStartOfHour", "minute": "toStartOfMinute", "second": "toStartOfSecond"}
+UNMOVED = Interval()
 _TICK = timedelta(milliseconds=1)
 _FIRST = datetime.fromisoformat("1900-01-01")
 _LAST = datetime.fromisoformat("2299-12-31T23:59:59")
@@ -165,19 +167,19 @@ def _milliseconds(moment: exp.Expr) -> exp.Expr:
     return call("toUnixTimestamp64Milli", moment.copy())
 
 
-def first_moment(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
-    """The first moment of what a local date or time names."""
-    return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _starter(zone)), zone)
+def first_moment(value: Slot | str, zone: str, parameters: Parameters, moved: Interval = UNMOVED) -> exp.Expr:
+    """The first moment of what a local date or time names; of a time that is `moved`, as it was before."""
+    return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _starter(zone, moved)), zone)
 
 
-def moment_after(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
+def moment_after(value: Slot | str, zone: str, parameters: Parameters, moved: Interval = UNMOVED) -> exp.Expr:
     """The first moment after what a local date or time names (a date: its day, a time: its millisecond)."""
-    return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _ender(zone)), zone)
+    return _moment(parameters.add(value, "DateTime64(3, 'UTC')", _ender(zone, moved)), zone)
 
 
 def first_text(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
     """The first moment of what a local date or time names, as a text in UTC for SQL of the model's own."""
-    return parameters.add(value, "String", _starter(zone))
+    return parameters.add(value, "String", _starter(zone, UNMOVED))
 
 
 def last_text(value: Slot | str, zone: str, parameters: Parameters) -> exp.Expr:
@@ -190,27 +192,31 @@ def _moment(parameter: exp.Expr, zone: str) -> exp.Expr:
 
 
 @lru_cache(1024)
-def _starter(zone: str) -> Callable[[str], str]:
-    return partial(_start, zone)
+def _starter(zone: str, moved: Interval) -> Callable[[str], str]:
+    return partial(_start, zone, moved)
 
 
 @lru_cache(1024)
-def _ender(zone: str) -> Callable[[str], str]:
-    return partial(_end, zone)
+def _ender(zone: str, moved: Interval) -> Callable[[str], str]:
+    return partial(_end, zone, moved)
 
 
 @lru_cache(1024)
 def _closer(zone: str) -> Callable[[str], str]:
-    return lambda value: sent(datetime.fromisoformat(_end(zone, value)) - _TICK)
+    return lambda value: sent(datetime.fromisoformat(_end(zone, UNMOVED, value)) - _TICK)
 
 
-def _start(zone: str, value: str) -> str:
-    return utc(parse_local(value), zone, fold=0)
+def _start(zone: str, moved: Interval, value: str) -> str:
+    return utc(_before(parse_local(value), moved), zone, fold=0)
 
 
-def _end(zone: str, value: str) -> str:
+def _end(zone: str, moved: Interval, value: str) -> str:
     local = min(parse_local(value), _LAST)
-    return utc(local + (timedelta(days=1) if len(value) == 10 else _TICK), zone, fold=1)
+    return utc(_before(local + (timedelta(days=1) if len(value) == 10 else _TICK), moved), zone, fold=1)
+
+
+def _before(local: datetime, moved: Interval) -> datetime:
+    return local if moved is UNMOVED else unshift(clamped(local), moved)
 
 
 def parse_local(value: str) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 
 from api.auth.tokens import Tokens
 from api.principal import Principal
+from core.errors import Unauthenticated
 from core.postgres import Postgres
 from tests.api.conftest import PASSWORD, SECRET, data, fault, login, register
 
@@ -201,3 +203,12 @@ async def test_a_role_that_was_taken_away_is_gone_at_once(client: httpx2.AsyncCl
     data(await deputy.get("/api/v1/users"))
     data(await admin.call("PATCH", f"/api/v1/users/{second['id']}", json={"role": "teacher"}))
     fault(await deputy.get("/api/v1/users"), 401, "session_ended")
+
+
+def test_a_token_that_was_good_once_is_refused_after_its_end() -> None:
+    tokens = Tokens(SECRET, timedelta(minutes=5))
+    token = tokens.issue(Principal(role="operator", subject="x"), timedelta(seconds=2))
+    assert tokens.verify(token) == tokens.verify(token)
+    time.sleep(2.1)
+    with pytest.raises(Unauthenticated):
+        tokens.verify(token)

@@ -20,6 +20,7 @@ from tests.engine.metricflow.model import Model
 from tests.engine.metricflow.question import Question
 from tests.shared import SHARED, shared
 
+_MORE = yaml.safe_load((Path(__file__).parent / "data" / "metricflow_more.yml").read_text())
 _FOLDER = (SHARED or Path("absent")) / "cases" / "metricflow"
 
 
@@ -60,6 +61,14 @@ def _insert(warehouse: Warehouse, table: str, rows: bytes) -> None:
     warehouse.call(lambda client: client.raw_insert(table, insert_block=rows, fmt="CSVWithNames"))
 
 
+@cache
+def _texts() -> dict[str, list[str]]:
+    """The columns of each table that the case's own database keeps as texts."""
+    declared = (_FOLDER / "ddl_clickhouse.sql").read_text()
+    tables = re.findall(r"CREATE TABLE (\w+) \((.*)\) ENGINE", declared)
+    return {name: re.findall(r"`(\w+)` Nullable\(String\)", columns) for name, columns in tables}
+
+
 class _Plain(yaml.SafeDumper):
     """YAML without anchors."""
 
@@ -69,16 +78,35 @@ class _Plain(yaml.SafeDumper):
 
 @pytest.mark.parametrize("case", parameters("metricflow", _cases()))
 def test_metricflow_cases(case: dict[str, Any], tables: Warehouse) -> None:
-    document, source = _model(case["model"])
-    model, query = Question(case, Model(document, source)).translated()
-    catalog = load_texts({case["model"]: yaml.dump(model, Dumper=_Plain, sort_keys=False)})
-    statement = compile_query(catalog, query_of(query), SecurityContext())
-    rows = [list(row.values()) for row in run(tables, statement)]
     expected = _expected(case)
     assert expected is not None
     recorded = [[_value(value) for value in row] for row in expected["rows"]]
-    wanted = right_rows("metricflow", case, recorded)
-    assert same_rows(*_aligned(rows, wanted), ordered=False), f"\n got {rows[:20]}\nwant {wanted[:20]}\n{statement.sql}"
+    _compare(_rows(case, tables), right_rows("metricflow", case, recorded))
+
+
+@pytest.mark.parametrize(
+    ("metric", "granularity", "sql"),
+    [(each["metric"], granularity, each["sql"]) for each in _MORE for granularity in each["granularities"]],
+)
+def test_metrics_by_longer_periods(metric: str, granularity: str, sql: str, tables: Warehouse) -> None:
+    document, source = _model("SIMPLE_MODEL")
+    time = f"{metric.partition('.')[0]}.{Model(document, source).time_of(metric)}"
+    asked = {"measures": [metric], "timeDimensions": [{"dimension": time, "granularity": granularity}]}
+    case = {"cube_query": asked, "facts": [metric.partition(".")[0]], "metric_time": {metric: [time]}}
+    rows = _rows({"model": "SIMPLE_MODEL", "resolved_group_bys": [], **case}, tables)
+    found = tables.call(lambda client: client.query(sql.replace("{g}", granularity)))
+    _compare(rows, [[_value(comparable(value)) for value in row] for row in found.result_rows])
+
+
+def _rows(case: dict[str, Any], tables: Warehouse) -> list[list[Any]]:
+    document, source = _model(case["model"])
+    model, query = Question(case, Model(document, source, _texts())).translated()
+    catalog = load_texts({case["model"]: yaml.dump(model, Dumper=_Plain, sort_keys=False)})
+    return [list(row.values()) for row in run(tables, compile_query(catalog, query_of(query), SecurityContext()))]
+
+
+def _compare(rows: list[list[Any]], wanted: list[list[Any]]) -> None:
+    assert same_rows(*_aligned(rows, wanted), ordered=False), f"\n got {rows[:20]}\nwant {wanted[:20]}"
 
 
 def _aligned(rows: list[list[Any]], wanted: list[list[Any]]) -> tuple[list[list[Any]], list[list[Any]]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from core.errors import EduError, ModelError, QueryError
+from core.errors import EduError, ModelError, QueryError, RefusedByStore
 from core.warehouse import Warehouse
 from engine.model import load_texts
 from tests.engine.asking import ask, command, comparable, insert, same_rows
@@ -34,7 +34,10 @@ def test_ossie_vectors(case: dict[str, Any], bare_warehouse: Warehouse) -> None:
     if case["status"] == "error":
         with pytest.raises(EduError) as caught:
             _answer(case, fixture, bare_warehouse)
-        assert isinstance(caught.value, QueryError | ModelError), f"found only by the database: {caught.value}"
+        error = caught.value
+        assert isinstance(error, QueryError | ModelError)
+        assert not isinstance(error, RefusedByStore), f"found only by the database: {error}"
+        assert error.ossie == case["expected"]["error"]
         return
     rows = [[_rounded(value) for value in row] for row in _answer(case, fixture, bare_warehouse)]
     recorded = [[_rounded(value) for value in row] for row in case["expected"]["rows"]]

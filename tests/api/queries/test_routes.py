@@ -249,3 +249,23 @@ async def test_a_client_that_goes_away_stops_its_query(tmp_path: Path, bare_ware
         await request
         while await count():
             await asyncio.sleep(0.05)
+
+
+_PERCENT = """
+cubes:
+  - name: numbers
+    sql: "SELECT number AS id, number % 3 AS rest FROM numbers(9) WHERE toString(number) LIKE '%%'"
+    measures: [{name: count, type: count}]
+    dimensions: [{name: id, sql: id, type: number, primary_key: true}, {name: rest, sql: rest, type: number}]
+"""
+
+
+@pytest.mark.parametrize("limit", [{}, {"limit": 2}, {"limit": 2, "offset": 1}])
+async def test_a_total_over_sql_with_percent_signs(
+    tmp_path: Path, bare_warehouse: Warehouse, limit: dict[str, int]
+) -> None:
+    (tmp_path / "model.yml").write_text(_PERCENT, encoding="utf-8")
+    async with caller(application(load_catalog(tmp_path), bare_warehouse), Authorization=token()) as client:
+        query = {"measures": ["numbers.count"], "dimensions": ["numbers.rest"], "total": True, **limit}
+        answer = await client.post(LOAD, json={"query": query})
+        assert (answer.status_code, answer.json()["total"]) == (200, 3)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from zlib import crc32
 
 from tests.engine.metricflow.conversions import conversion_cube
 from tests.engine.metricflow.terms import (
@@ -16,8 +17,10 @@ from tests.engine.metricflow.terms import (
     Untranslatable,
     at_the_edge,
     calendars,
+    checked,
     column_of,
     first_of_period,
+    later,
     quantile,
     replaced,
     slug,
@@ -35,11 +38,14 @@ class Use:
 
     filters: tuple[str, ...] = ()
     grain: str | None = None
+    moved: str = ""
 
     @property
     def suffix(self) -> str:
         """What the use adds to a measure's name."""
-        words = [f"where_{slug(each)}" for each in self.filters] + ([f"at_start_of_{self.grain}"] if self.grain else [])
+        words = [f"where_{slug(each)}_{crc32(each.encode()):x}" for each in self.filters]
+        words += [f"at_start_of_{self.grain}"] if self.grain else []
+        words += [f"{slug(self.moved)}_ago"] if self.moved else []
         return "".join(f"__{word}" for word in words)
 
 
@@ -53,6 +59,7 @@ class Model:
 
     document: Entry
     source: Entry
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     cubes: dict[str, Entry] = field(default_factory=dict)
     metrics: dict[str, Entry] = field(default_factory=dict)
     conversions: dict[str, str] = field(default_factory=dict)
@@ -61,6 +68,7 @@ class Model:
     period: str | None = None
     buckets: tuple[str, ...] = ()
     dense: bool = False
+    moves_rows: bool = False
 
     def __post_init__(self) -> None:
         for cube in self.document["cubes"]:
@@ -73,8 +81,17 @@ class Model:
                 "joins": [_only(each, _JOIN) for each in cube.get("joins", ())],
                 "measures": [],
             }
+        self._texts_as_times()
         self._valid_at_the_fact()
         self.cubes |= {cube["name"]: cube for cube in calendars()}
+
+    def _texts_as_times(self) -> None:
+        """A time that its table keeps as a text is read as a time."""
+        for cube in self.cubes.values():
+            texts = self.texts.get(cube["sql_table"], ())
+            for each in cube["dimensions"]:
+                if each["type"] == "time" and each["sql"].rpartition(".")[2] in texts:
+                    each["sql"] = f"CAST({each['sql']} AS Nullable(DateTime64(6)))"
 
     def _valid_at_the_fact(self) -> None:
         """A validity range beyond a bridge that has no time is checked at the time of the fact before the bridge."""
@@ -103,6 +120,13 @@ class Model:
         """The time by which a metric is aggregated: a dimension of its cube."""
         default = (self.semantic(name.partition(".")[0]).get("defaults") or {}).get("agg_time_dimension", "ds")
         return str(self.metrics.get(name, {}).get("time_dimension") or default)
+
+    def unit(self, name: str) -> str:
+        """The finest bucket of a metric's own time: hour, or day."""
+        cubes: list[Entry] = self.document["cubes"]
+        cube = next((each for each in cubes if each["name"] == name.partition(".")[0]), {})
+        times = {each["name"]: each.get("granularity") for each in cube.get("dimensions", ())}
+        return "hour" if times.get(self.time_of(name)) == "hour" else "day"
 
     def sql_of(self, dimension: str) -> str:
         """The SQL of a dimension, over its own cube."""
@@ -136,21 +160,22 @@ class Model:
         if all(each["name"] != entry["name"] for each in entries):
             entries.append(entry)
 
-    def join_calendar(self, cube: str, time: str, calendar: str = CALENDAR) -> None:
-        """Each row of a cube belongs to its day (or hour)."""
+    def join_calendar(self, cube: str, time: str, calendar: str = CALENDAR, moved: str = "") -> None:
+        """Each row of a cube belongs to its day (or hour), or to a later one."""
         key, unit = ("ds", "day") if calendar == CALENDAR else ("ts", "hour")
-        moment = f"dateTrunc('{unit}', CAST({self.sql_of(f'{cube}.{time}')} AS Nullable(DateTime64(6))))"
+        moment = f"CAST({self.sql_of(f'{cube}.{time}')} AS Nullable(DateTime64(6)))" + later(moved)
+        moment = f"dateTrunc('{unit}', {moment})"
         on = f"CAST({moment} AS Nullable(DateTime64(6))) = {{{calendar}}}.{key}"
         self._add(self.cubes[cube]["joins"], {"name": calendar, "relationship": "many_to_one", "sql": on})
 
-    def by_other_time(self, cube: str, time: str) -> str:
-        """A second face of a cube whose rows belong to the day of another of their times."""
-        name = f"{cube}__by_{time}"
+    def by_other_time(self, cube: str, time: str, moved: str = "") -> str:
+        """A second face of a cube whose rows belong to the day of another of their times, or to a later day."""
+        name = f"{cube}__by_{time}" + (f"_and_{slug(moved)}" if moved else "")
         if name not in self.cubes:
             copied = deepcopy(self.cubes[cube])
             joins = [_renamed(each, cube, name) for each in copied["joins"] if each["name"] != CALENDAR]
             self.cubes[name] = copied | {"name": name, "joins": joins, "measures": []}
-            self.join_calendar(name, time)
+            self.join_calendar(name, time, moved=moved)
         return name
 
     def alien_day(self, dimension: str) -> str:
@@ -184,7 +209,7 @@ class Model:
         """The measure for a metric; what it builds on is made first."""
         metric = self.metrics[name]
         own = tuple(self._condition(each["sql"]) for each in metric.get("filters", ()))
-        use = Use((*use.filters, *own), use.grain)
+        use = replace(use, filters=(*use.filters, *own))
         if metric["type"] == "ratio":
             sides = [self._input(metric[side], use) for side in ("numerator", "denominator")]
             return self._formula(name, use, " / ".join(f"{{{side}}}" for side in sides))
@@ -199,18 +224,20 @@ class Model:
     def _input(self, entry: Entry, use: Use) -> str:
         filters = (*use.filters, *([self._condition(entry["filter"])] if entry.get("filter") else []))
         outer, self.present = self.present, []
-        inner = self.use(entry["measure"], Use(filters, entry.get("offset_to_grain") or use.grain))
-        window = entry.get("offset_window")
+        window: str | None = entry.get("offset_window")
+        grain, moved = entry.get("offset_to_grain") or use.grain, use.moved
+        if window and self.moves_rows:
+            moved, window = f"{moved} {checked(window)}".strip(), None
+        inner = self.use(entry["measure"], Use(filters, grain, moved))
         if window:
             self.present = [each | {"member": self._shifted(each["member"], window)} for each in self.present]
+            inner = self._shifted(inner, window)
         self.present = [*outer, *self.present]
-        return self._shifted(inner, window) if window else inner
+        return inner
 
     def _shifted(self, measure: str, window: str) -> str:
-        if "alien" in window:
-            raise Untranslatable("an offset by a calendar's own unit")
         cube, _, name = measure.partition(".")
-        shift = [{"interval": window, "type": "prior"}]
+        shift = [{"interval": checked(window), "type": "prior"}]
         entry = {"name": f"{name}__{slug(window)}_ago", "multi_stage": True, "type": "number", "time_shift": shift}
         return self.measure(cube, entry | {"sql": f"{{{measure}}}"})
 
@@ -228,24 +255,41 @@ class Model:
         if metric["type"] == "percentile":
             entry = {"type": "number", "sql": quantile(metric)}
         if metric.get("non_additive"):
-            use = Use((*use.filters, self._at_the_edge(cube, metric)), use.grain)
+            use = replace(use, filters=(*use.filters, self._at_the_edge(cube, metric)))
+        unit = self.unit(name)
+        if use.grain and "rolling_window" in metric:
+            return self._rolled_to_start(name, metric, use, use.grain)
         if use.grain:
-            entry |= self._as_of_start(metric, use.grain)
+            entry |= self._as_of_start(metric, use.grain, unit)
             time = f"{{CUBE.{self.time_of(name)}"
-            use = Use((*use.filters, f"{time}.day}} = {time}.{use.grain}}}"), use.grain)
+            use = replace(use, filters=(*use.filters, f"{time}.{unit}}} = {time}.{use.grain}}}"))
         aggregated = metric.get("period_agg", "first") if self.period and entry.get("rolling_window") else "last"
         if aggregated == "first" and not use.grain:
-            entry["rolling_window"] = first_of_period(entry["rolling_window"], self.period or "day")
+            entry["rolling_window"] = first_of_period(entry["rolling_window"], self.period or unit, unit)
         entry["name"] = metric["name"] + use.suffix
         entry["filters"] = [{"sql": each} for each in use.filters]
-        home = self._home(cube, name)
+        home = self._home(cube, name, use)
         made = self.measure(home, entry if home == cube else _renamed(entry, cube, home))
         if entry.get("rolling_window"):
+            if aggregated == "average":
+                made = self._averaged(made, f"{home}.{self.time_of(name)}.day")
+            if aggregated == "first" and self.period and not use.grain and metric["type"] == "sum":
+                made = self._first_found(home, made, metric, use, self.time_of(name))
             some = {"operator": "set"} if entry["type"] != "count_distinct" else {"operator": "gt", "values": ["0"]}
             self.present.append({"member": made, "rolled": True} | some)
-            return self._averaged(made, f"{home}.{self.time_of(name)}.day") if aggregated == "average" else made
+            return made
         self._needs_rows(home, use, cube)
         return made
+
+    def _first_found(self, cube: str, measure: str, metric: Entry, use: Use, time: str) -> str:
+        """Where the window of a period's first day is empty: the rows of the first day that has any."""
+        holds = " AND ".join(f"({each})" for each in use.filters) or "1 = 1"
+        pairs = f"if({holds}, [toYYYYMMDD({{CUBE.{time}}})], []), if({holds}, [toFloat64({metric['sql']})], [])"
+        first = f"arrayElement(tupleElement(sumMap({pairs}), 2), 1)"
+        sql = f"CASE WHEN countIf({holds}) > 0 THEN {first} END"
+        name = f"{metric['name']}{use.suffix}__first"
+        rows = self.measure(cube, {"name": f"{name}_rows", "type": "number", "sql": sql})
+        return self.measure(cube, {"name": name, "type": "number", "sql": f"COALESCE({{{measure}}}, {{{rows}}})"})
 
     def _averaged(self, measure: str, day: str) -> str:
         """The average over the days of a period."""
@@ -259,17 +303,34 @@ class Model:
         made = self.measure(home, _renamed(entry, cube, home) if cube else entry)
         self.present.append({"member": made, "operator": "gt", "values": ["0"]})
 
-    def _home(self, cube: str, name: str) -> str:
+    def _home(self, cube: str, name: str, use: Use) -> str:
         """Where the measure lives: in its cube, or in the face of it that goes by the metric's own time."""
         default = (self.semantic(cube).get("defaults") or {}).get("agg_time_dimension")
         joined = any(each["name"] == CALENDAR for each in self.cubes[cube]["joins"])
-        return self.by_other_time(cube, self.time_of(name)) if joined and self.time_of(name) != default else cube
+        other = joined and self.time_of(name) != default
+        return self.by_other_time(cube, self.time_of(name), use.moved) if other or use.moved else cube
 
-    def _as_of_start(self, metric: Entry, grain: str) -> Entry:
-        """What was counted at the start of the period, on every day of it."""
-        if metric.get("rolling_window") or metric["type"] not in ("sum", "count"):
-            raise Untranslatable("a cumulative metric as of the start of a period")
-        return {"rolling_window": {"type": "to_date", "granularity": grain}}
+    def _as_of_start(self, metric: Entry, grain: str, unit: str) -> Entry:
+        """What was counted at the start of the period, on every day of it: the one such day in a window as long."""
+        if metric["type"] not in ("sum", "count"):
+            raise Untranslatable(f"a {metric['type']} as of the start of a period")
+        window = {"trailing": f"1 {grain} -1 {unit}", "leading": f"1 {unit}", "offset": "start"}
+        return {"rolling_window": window}
+
+    def _rolled_to_start(self, name: str, metric: Entry, use: Use, grain: str) -> str:
+        """All up to the start of the period: all up to the day, without the later days of the period."""
+        time = f"{{CUBE.{self.time_of(name)}"
+        if metric["rolling_window"].get("trailing") != "unbounded" or self.period:
+            raise Untranslatable("a cumulative metric as of the start of a period, by longer periods")
+        whole = self._simple(name, metric, replace(use, grain=None))
+        window = {"type": "to_date", "granularity": grain}
+        conditions = [*use.filters, f"{time}.day}} <> {time}.{grain}}}"]
+        entry = _only(metric, _MEASURE) | {"name": metric["name"] + use.suffix + "__later", "rolling_window": window}
+        later_days = self.measure(name.partition(".")[0], entry | {"filters": [{"sql": each} for each in conditions]})
+        sql = f"NULLIF({{{whole}}} - COALESCE({{{later_days}}}, 0), 0)"
+        made = self._formula(f"{name}__to_start", use, sql)
+        self.present[-1] = {"member": made, "rolled": True, "operator": "set"}
+        return made
 
     def _at_the_edge(self, cube: str, metric: Entry) -> str:
         """The condition of a semi-additive metric: a column of the cube's SELECT, made before any other filter."""

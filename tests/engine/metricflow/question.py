@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,14 @@ from tests.engine.metricflow.model import Model
 from tests.engine.metricflow.terms import CALENDAR, CLOCK, PERIODS, SPANS, Entry, Untranslatable, calendar_of
 
 _COMPARED = re.compile(r"^\{\{\s*Metric\('(\w+)',\s*\['(\w+)'\]\)\s*\}\}\s*(>=|<=|>|<|=)\s*([\d.]+)$")
+_RANGES: dict[str, Callable[[list[str], str, str], list[str]]] = {
+    "gte": lambda values, _, last: [values[0], last],
+    "afterOrOnDate": lambda values, _, last: [values[0], last],
+    "lte": lambda values, first, _: [first, values[0]],
+    "beforeOrOnDate": lambda values, first, _: [first, values[0]],
+    "equals": lambda values, *_: [values[0], values[0]],
+    "inDateRange": lambda values, *_: [values[0], values[-1]],
+}
 _OPERATORS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", "=": "equals"}
 
 
@@ -31,7 +39,9 @@ class Question:
         times = [dict(each) for each in asked.get("timeDimensions") or ()]
         self._calendars(times)
         self.model.buckets = tuple(each["granularity"] for each in times if each.get("granularity") in PERIODS)
-        self.model.period = _period([each.get("granularity") for each in times])
+        units = {self.model.unit(name) for name in asked.get("measures") or () if name in self.model.metrics}
+        unit = min(units, default="day", key=PERIODS.index)
+        self.model.period = _period([each.get("granularity") for each in times], unit)
         names = [self._measure(name) for name in asked.get("measures") or ()]
         self.query = {
             "measures": names,
@@ -42,6 +52,8 @@ class Question:
         }
         for each in times:
             self._time(each)
+        if any(each.get("rolled") for each in self.model.present):
+            self._points()
         self._present()
         return self._through_paths()
 
@@ -61,9 +73,12 @@ class Question:
 
     def _group(self, group: Entry, asked: Entry) -> None:
         name = self._group_member(group)
+        if group.get("date_part") and self._shifts(asked["measures"]):
+            self.model.moves_rows = True
+            for time in {time for listed in self.case["metric_time"].values() for time in listed}:
+                self.model.join_calendar(*time.split("."))
+            name = f"{CALENDAR}.ds"
         if group.get("date_part"):
-            if self._shifts(asked["measures"]):
-                raise Untranslatable("a part of a date beside an offset")
             asked["dimensions"].append(self.model.date_part(name, group["date_part"]))
         elif group["kind"] in ("time", "metric_time"):
             asked["timeDimensions"].append({"dimension": name, "granularity": group["grain"] or "day"})
@@ -161,6 +176,29 @@ class Question:
                 return {key: [self._filter(each) for each in entry[key]]}
         return entry | {"member": self._renamed(entry["member"])}
 
+    def _points(self) -> None:
+        """Conditions on the time of a cumulative metric choose points of its series, as a range of dates does."""
+        for time in self.query["timeDimensions"]:
+            kept = []
+            for each in self.query["filters"]:
+                edge = _RANGES.get(each.get("operator", "")) if each.get("member") == time["dimension"] else None
+                if edge is None or time.get("dateRange"):
+                    kept.append(each)
+                else:
+                    first, last = SPANS[calendar_of(time.get("granularity")).partition(".")[0]]
+                    time["dateRange"] = edge(each["values"], first, last)
+            self.query["filters"] = kept
+            if time["dimension"] in _members(kept) and not self.query["dimensions"]:
+                self._numbered(time)
+
+    def _numbered(self, time: Entry) -> None:
+        """Any other condition on points is one on the calendar's own days: a measure of the day itself."""
+        cube, _, name = time["dimension"].partition(".")
+        if cube != CALENDAR:
+            self.model.join_calendar(cube, name)
+        self.query["filters"] = [_by_number(each, time["dimension"]) for each in self.query["filters"]]
+        time["dimension"] = f"{CALENDAR}.ds"
+
     def _present(self) -> None:
         """A cumulative metric runs over the whole spine; rows that no metric has are left out."""
         found = list({each["member"]: each for each in self.model.present}.values())
@@ -225,11 +263,21 @@ def _next(start: datetime, granularity: str) -> datetime:
     return end - timedelta(milliseconds=1)
 
 
-def _period(granularities: list[str | None]) -> str | None:
-    """The finest bucket, if it is longer than a day."""
+def _period(granularities: list[str | None], unit: str) -> str | None:
+    """The finest bucket, if it is longer than the metrics' own (a day)."""
     known = sorted(PERIODS.index(each) for each in granularities if each in PERIODS)
     finer = any(each and each not in PERIODS for each in granularities)
-    return PERIODS[known[0]] if known and known[0] and not finer else None
+    return PERIODS[known[0]] if known and known[0] > PERIODS.index(unit) and not finer else None
+
+
+def _by_number(entry: Entry, member: str) -> Entry:
+    for key in ("and", "or"):
+        if key in entry:
+            return {key: [_by_number(each, member) for each in entry[key]]}
+    if entry["member"] != member:
+        return entry
+    values = [each[:10].replace("-", "") for each in entry["values"]]
+    return entry | {"member": f"{CALENDAR}.day_number", "values": values}
 
 
 def _members(filters: list[Entry]) -> Iterator[str]:

@@ -20,7 +20,7 @@ DATE_PARTS = {
     "dow": "toDayOfWeek",
     "doy": "toDayOfYear",
 }
-PERIODS = ("day", "week", "month", "quarter", "year")
+PERIODS = ("hour", "day", "week", "month", "quarter", "year")
 _OWN = re.compile(r"\{\w+\}\.(\w+)")
 _SUB_DAILY = ("hour", "minute", "second", "millisecond", "microsecond", "nanosecond")
 
@@ -34,9 +34,10 @@ def calendars() -> list[Entry]:
     day = {"name": "ds", "sql": "ds", "type": "time", "primary_key": True, "public": True}
     hour = {"name": "ts", "sql": "ts", "type": "time", "primary_key": True, "public": True}
     alien = {"name": "alien_day", "sql": "alien_day", "type": "time"}
+    number = {"name": "day_number", "type": "number", "sql": "toYYYYMMDD(MAX({CUBE}.ds))"}
     points = [{"name": "points", "type": "count"}]
     return [
-        {"name": CALENDAR, "sql_table": "mf_time_spine", "dimensions": [day, alien], "measures": points},
+        {"name": CALENDAR, "sql_table": "mf_time_spine", "dimensions": [day, alien], "measures": [*points, number]},
         {"name": CLOCK, "sql_table": "mf_time_spine_hour", "dimensions": [hour], "measures": points},
     ]
 
@@ -53,16 +54,30 @@ def quantile(measure: Entry) -> str:
     return f"{function}({measure['percentile']})({measure['sql']})"
 
 
-def first_of_period(window: Entry, period: str) -> Entry:
-    """The window of a period's first day."""
+def checked(window: str) -> str:
+    """An offset in units of time."""
+    if "alien" in window:
+        raise Untranslatable("an offset by a calendar's own unit")
+    return window
+
+
+def later(window: str) -> str:
+    """SQL that adds an interval of one or more parts to a time."""
+    words = window.split()
+    parts = zip(words[::2], words[1::2], strict=True)
+    return "".join(f" + INTERVAL {count} {unit.removesuffix('s').upper()}" for count, unit in parts)
+
+
+def first_of_period(window: Entry, period: str, unit: str) -> Entry:
+    """The window of a period's first day (or hour)."""
     if window.get("type") == "to_date":
         if PERIODS.index(window["granularity"]) > PERIODS.index(period) or "week" in (window["granularity"], period):
             raise Untranslatable("a window to date that begins before the period")
-        return {"trailing": "0 days", "leading": "1 day", "offset": "start"}
+        return {"trailing": "0 days", "leading": f"1 {unit}", "offset": "start"}
     trailing = window["trailing"]
     return {
-        "trailing": trailing if trailing == "unbounded" else f"{trailing} -1 days",
-        "leading": "1 day",
+        "trailing": trailing if trailing == "unbounded" else f"{trailing} -1 {unit}s",
+        "leading": f"1 {unit}",
         "offset": "start",
     }
 

@@ -14,7 +14,7 @@ from core.errors import ModelErrors
 from engine import Catalog, SecurityContext
 from engine.compiler import match_query
 from engine.model import load_texts
-from engine.plan.rollups import Match
+from engine.plan.rollups.matching import Match
 from tests.engine.asking import query_of
 
 _TABLE: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "rollups.yml").read_text(encoding="utf-8"))

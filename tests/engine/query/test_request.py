@@ -12,7 +12,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.errors import QueryError
+from core.errors import QueryError, TooComplex
 from engine.query.normalisation import Request, normalize, number_text
 from engine.query.request import Filter, FilterGroup, Order, TimeDimension
 from engine.query.validation import OPERATORS
@@ -133,14 +133,53 @@ def test_the_parameter_wins_over_the_cache_mode_of_the_query() -> None:
     assert ask({"measures": ["a.b"]}).cache == "stale-if-slow"
 
 
-def test_deep_nesting_and_many_conditions_are_refused() -> None:
+def test_deep_nesting_is_refused() -> None:
     deep: Any = {"member": "a.c", "operator": "set"}
     for _ in range(5000):
         deep = {"and": [deep]}
-    with pytest.raises(QueryError, match="nests deeper"):
+    with pytest.raises(TooComplex, match="nests deeper") as refusal:
         ask({"measures": ["a.b"], "filters": [deep]})
-    with pytest.raises(QueryError, match="at most 5000"):
-        ask({"measures": ["a.b"], "filters": [{"member": "a.c", "operator": "set"}] * 5001})
+    assert refusal.value.code == "too_deep"
+
+
+_LEAF: dict[str, Any] = {"member": "a.c", "operator": "set"}
+_DAY = {"dimension": "a.t", "granularity": "day"}
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ({"filters": [_LEAF] * 1001}, "at most 1000 conditions"),
+        ({"filters": [{"or": [_LEAF] * 500}, {"and": [{"or": [_LEAF] * 500}]}]}, "at most 1000 conditions"),
+        ({"filters": [{"member": "a.c", "operator": "contains", "values": ["x"] * 1001}]}, "at most 1000 conditions"),
+        ({"filters": [{"member": "a.c", "operator": "equals", "values": [1] * 100_001}]}, "100000 items"),
+        ({"filters": [{"member": "a.c", "operator": "equals", "values": ["x"] * 60_000}] * 2}, "100000 items"),
+        ({"timeDimensions": [_DAY] * 101}, "at most 100 items"),
+        ({"dimensions": ["a.c"] * 100_001}, "100000 items"),
+    ],
+)
+def test_too_much_is_refused(part: dict[str, Any], text: str) -> None:
+    with pytest.raises(TooComplex, match=text) as refusal:
+        ask({"measures": ["a.b"], **part})
+    assert refusal.value.details["path"].startswith(next(iter(part)))
+
+
+def test_much_is_taken() -> None:
+    values = list(range(99_000))
+    (query,) = ask({"measures": ["a.b"], "filters": [{"member": "a.c", "operator": "in", "values": values}]}).queries
+    (leaf,) = query.filters
+    assert isinstance(leaf, Filter) and len(leaf.values) == 99_000
+
+
+_PLACES = yaml.safe_load((Path(__file__).parent / "places.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("payload", "path", "nearest"), _PLACES, ids=lambda value: str(value)[:60])
+def test_a_refusal_names_its_place_and_what_may_have_been_meant(payload: Any, path: str, nearest: str | None) -> None:
+    with pytest.raises(QueryError) as refusal:
+        ask(payload)
+    assert refusal.value.details.get("path") == path
+    assert nearest is None or refusal.value.details["nearest"][0] == nearest
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

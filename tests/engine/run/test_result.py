@@ -19,7 +19,7 @@ from core.warehouse import Warehouse
 from engine.model.catalog import Catalog
 from engine.query.request import Query
 from engine.run.executor import Executor
-from engine.run.result import Result, Table, _decimal
+from engine.run.result import LARGE_CELLS, Result, Table, _decimal
 from engine.sql.statement import Column, Statement
 
 VALUES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "values.yml").read_text(encoding="utf-8"))
@@ -69,6 +69,23 @@ def test_the_three_forms_hold_the_same_rows(rows: list[tuple[str, str | None]], 
     assert compact["members"] == columnar["members"] == members
     assert [dict(zip(members, row, strict=True)) for row in compact["dataset"]] == default
     assert [dict(zip(members, row, strict=True)) for row in zip(*columnar["columns"], strict=True)] == default
+
+
+@pytest.mark.parametrize("form", ["default", "compact", "columnar"])
+@pytest.mark.parametrize("rows", [499, 500, 501, 6_000])
+def test_an_answer_written_in_pieces_is_the_same_and_large_until_it_is_written(form: str, rows: int) -> None:
+    numbers = [str(number) for number in range(rows)]
+    table = Table((numbers,), datetime(2024, 1, 1, tzinfo=UTC))
+    result = Result(Query(response_format=form), {}, (Column("a.n", "measure", "number", "n"),), table, {})
+    assert result.is_large == (rows > LARGE_CELLS)
+    found = orjson.loads(orjson.dumps(result.data()))
+    wanted = {
+        "default": [{"a.n": number} for number in numbers],
+        "compact": {"members": ["a.n"], "dataset": [[number] for number in numbers]},
+        "columnar": {"members": ["a.n"], "columns": [numbers]},
+    }
+    assert found == wanted[form]
+    assert not result.is_large
 
 
 def _may_be_null(sql: str) -> bool:

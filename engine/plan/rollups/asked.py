@@ -107,7 +107,7 @@ def leaf_measures(catalog: Catalog, measure: Measure) -> Iterator[Measure]:
 
 
 def _is_additive(measure: Measure) -> bool:
-    return measure.type in ADDITIVE and not measure.extra.get("multi_stage")
+    return measure.type in ADDITIVE and measure.stage is None and measure.snapshot is None
 
 
 def _tree(bound: BoundQuery, leaves: Sequence[Measure], conditions: Sequence[BoundTree]) -> tuple[Tree | None, Path]:
@@ -156,10 +156,10 @@ def _problem(
         return f"Measures of several cubes ({', '.join(facts)}) are aggregated apart; a rollup keeps those of one."
     if tree is None:
         return "The members of the query have no common join tree."
-    staged = next((each.full_name for each in (*_measures(bound), *leaves) if _is_staged(each)), None)
+    named = [each.dimension for each in bound.dimensions] + [each.member for each in filters]
+    staged = next((each.full_name for each in (*_measures(bound), *leaves, *named) if _is_staged(each)), None)
     if staged is not None:
         return f"'{staged}' is computed in several stages, from the rows themselves."
-    named = [each.dimension for each in bound.dimensions] + [each.member for each in filters]
     moved = next((each for each in named if isinstance(each, Dimension) and each.propagate_filters), None)
     if moved is not None:
         return f"'{moved.full_name}' depends on the filters of the query."
@@ -169,8 +169,11 @@ def _problem(
     return None
 
 
-def _is_staged(measure: Measure) -> bool:
-    return bool(measure.extra.get("multi_stage")) or measure.type in _MULTI_STAGE
+def _is_staged(member: Measure | Dimension) -> bool:
+    """Whether a member is made of other groups, or of chosen rows of them, than those that are asked for."""
+    if isinstance(member, Dimension):
+        return member.stage is not None
+    return member.stage is not None or member.snapshot is not None or member.type in _MULTI_STAGE
 
 
 def _looks_at_query(catalog: Catalog, cube: str) -> bool:

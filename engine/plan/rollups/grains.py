@@ -21,6 +21,7 @@ FINER = {
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _MILLISECONDS = {"second": 1000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 604_800_000}
 _TICK = timedelta(milliseconds=1)
+_LAST = datetime.fromisoformat("9999-12-31T23:59:59.998")
 
 
 def is_made_of(wanted: str, custom: Granularity | None, kept: str) -> bool:
@@ -55,4 +56,5 @@ def begins(text: str, granularity: str) -> bool:
 
 def ends(text: str, granularity: str) -> bool:
     """Whether a range up to that local time, included, ends with a whole bucket."""
-    return is_edge(datetime.fromisoformat(text) + _TICK, granularity)
+    last = datetime.fromisoformat(text)
+    return last > _LAST or is_edge(last + _TICK, granularity)

@@ -15,11 +15,11 @@ from typing import Any
 
 from engine.model.catalog import Catalog
 from engine.model.rollups import Named, Rollup
-from engine.plan.asked import Asked
-from engine.plan.grains import begins, ends, is_made_of
 from engine.plan.joins import join_tree
 from engine.plan.nodes import Tree
-from engine.plan.windows import window_problem
+from engine.plan.rollups.asked import Asked
+from engine.plan.rollups.grains import begins, ends, is_made_of
+from engine.plan.rollups.windows import window_problem
 from engine.query.bound import BoundDimension, BoundFilter, BoundQuery
 from engine.query.request import Slot, Value
 
