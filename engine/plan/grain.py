@@ -25,8 +25,10 @@ def _named(each: BoundDimension, names: Sequence[str]) -> bool:
     return name in names or f"{name}.{each.granularity}" in names
 
 
-def more_dimensions(bound: BoundQuery, stage: Stage, path: Path) -> tuple[BoundDimension, ...]:
-    """The dimensions that the stage adds, without those that the question has."""
+def more_dimensions(
+    bound: BoundQuery, stage: Stage, path: Path, kept: Sequence[BoundDimension]
+) -> tuple[BoundDimension, ...]:
+    """The dimensions that the stage adds to those that it keeps."""
     found = []
     for name in stage.include:
         cube, _, rest = name.partition(".")
