@@ -38,9 +38,7 @@ def more_dimensions(
             raise Unanswerable(f"A stage groups by '{name}', which is no dimension.")
         way = path if path and path[-1] == cube else (cube,)
         each = bucketed(name, way, dimension, granularity) if granularity else BoundDimension(name, way, dimension)
-        if not any(
-            known.dimension is dimension and known.granularity == each.granularity for known in bound.dimensions
-        ):
+        if not any(known.dimension is dimension and known.granularity == each.granularity for known in kept):
             found.append(each)
     return tuple(found)
 

@@ -74,7 +74,7 @@ class Stages:
             raise Unanswerable(problem, member=measure.full_name)
         inner = staged_scope(self.terms.bound, scope, stage)
         kept = kept_places(self.terms.bound.dimensions, stage)
-        more = more_dimensions(self.terms.bound, stage, path)
+        more = more_dimensions(self.terms.bound, stage, path, [self.terms.bound.dimensions[place] for place in kept])
         all_kept = len(kept) == len(self.terms.bound.dimensions)
         if measure.type == "rank":
             if more:
@@ -214,7 +214,9 @@ class Stages:
                 if inner.stage is None:
                     self.terms.add(inner, way, scope)
                 else:
-                    self._present(self.terms.catalog.expanded[name], way, scope)
+                    self._present(
+                        self.terms.catalog.expanded[name], way, staged_scope(self.terms.bound, scope, inner.stage)
+                    )
 
 
 def _additive(measure: Measure, spelled: Expanded) -> bool:
