@@ -48,7 +48,8 @@ class Parts:
         parts: list[Part] = []
         for (_, fact), own in groups.items():
             where, idle = self._applicable(own, alone=alone)
-            parts.extend(replace(part, ignored=idle) for part in self._fact(fact, own, where))
+            made = self._fact(fact, own, where)
+            parts.extend((replace(part, ignored=idle) for part in made) if idle else made)
         merged = _merged(parts)
         return (*merged, *self._series(merged))
 
@@ -172,7 +173,7 @@ class Parts:
             self._usable(cube)
         for edge in tree.edges:
             self._joinable(edge, tree)
-        return replace(tree, edges=_restricted(tree, self.bound), sub_queries=subs)
+        return Tree(tree.root, _restricted(tree, self.bound), subs)
 
     def _joinable(self, edge: Edge, tree: Tree) -> None:
         """The condition of a join may also read cubes that come before it; they must be there."""
@@ -205,7 +206,7 @@ def _restricted(tree: Tree, bound: BoundQuery) -> tuple[Edge, ...]:
         protected = bound.rows.of(edge.child) is not None
         restrict = protected and edge.relationship != "one_to_many" and not guarded[edge.parent]
         guarded[edge.child] = guarded[edge.parent] or protected
-        edges.append(replace(edge, restrict=restrict))
+        edges.append(replace(edge, restrict=True) if restrict else edge)
     return tuple(edges)
 
 

@@ -214,8 +214,9 @@ class Stages:
                 if inner.stage is None:
                     self.terms.add(inner, way, scope)
                 else:
-                    within = staged_scope(self.terms.bound, scope, inner.stage)
-                    self._present(self.terms.catalog.expanded[name], way, within)
+                    self._present(
+                        self.terms.catalog.expanded[name], way, staged_scope(self.terms.bound, scope, inner.stage)
+                    )
 
 
 def _additive(measure: Measure, spelled: Expanded) -> bool:

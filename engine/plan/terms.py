@@ -102,7 +102,9 @@ class Terms:
     def leaf(self, leaf: Leaf) -> exp.Expr:
         """A leaf, each once."""
         name = leaf.name + self.suffix(leaf.scope)
-        known = self.leaves.setdefault(name, replace(leaf, name=name))
+        known = self.leaves.get(name)
+        if known is None:
+            known = self.leaves[name] = replace(leaf, name=name)
         if known.path != leaf.path:
             raise Unanswerable(f"'{leaf.name}' is asked for by two join paths at once.")
         return placeholder(name)
