@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -62,6 +62,23 @@ def grouped(outputs: Sequence[exp.Expr], source: exp.Select, group: Sequence[exp
     if group:
         source.set("group", exp.Group(expressions=[each.copy() for each in group]))
     return source
+
+
+def bare(name: str) -> str:
+    """The name of a count before a group without rows got its 0."""
+    return f"{name}?"
+
+
+def known(tree: exp.Expr, values: Mapping[str, exp.Expr], leaves: Set[str]) -> exp.Expr:
+    """The tree filled, NULL in a group that none of its leaves has rows in: other groups do not look at its zeros."""
+    names = dict.fromkeys(node.name for node in tree.find_all(exp.Placeholder) if node.name in leaves)
+    if not any(bare(name) in values for name in names):
+        return filled(tree, values)
+    seen: exp.Expr | None = None
+    for name in names:
+        here = exp.Not(this=exp.Is(this=values.get(bare(name), values[name]).copy(), expression=exp.Null()))
+        seen = exp.Or(this=seen, expression=here) if seen is not None else here
+    return exp.Case(ifs=[exp.If(this=seen, true=filled(tree, values))])
 
 
 def filled(tree: exp.Expr, values: Mapping[str, exp.Expr]) -> exp.Expr:

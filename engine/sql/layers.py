@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from engine.plan.nodes import Fixed
-from engine.sql.clauses import Body, aliased, all_of, column, filled, from_, grouped, named
+from engine.sql.clauses import Body, aliased, all_of, column, filled, from_, grouped, known, named
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
@@ -69,15 +69,26 @@ class Layers:
     def _layer(self, rows: Body, windows: Mapping[str, exp.Expr]) -> Body:
         """One more layer, with windows over the one beneath."""
         places = {f"@{index}": native for index, native in enumerate(rows.natives)}
-        known = {**rows.values, **places}
+        values: dict[str, exp.Expr] = {**rows.values, **places}
         outputs = [named(native.copy(), f"d{index}") for index, native in enumerate(rows.natives)]
         outputs += [named(value.copy(), f"m{index}") for index, value in enumerate(rows.values.values())]
-        outputs += [named(filled(tree, known), f"w{index}") for index, tree in enumerate(windows.values())]
+        outputs += [named(self._filled(tree, values), f"w{index}") for index, tree in enumerate(windows.values())]
         select = grouped(outputs, rows.source, ())
-        values: dict[str, exp.Expr] = {name: column(f"m{index}", "layer") for index, name in enumerate(rows.values)}
+        values = {name: column(f"m{index}", "layer") for index, name in enumerate(rows.values)}
         values |= {name: column(f"w{index}", "layer") for index, name in enumerate(windows)}
         natives: list[exp.Expr] = [column(f"d{index}", "layer") for index in range(len(rows.natives))]
         return Body(natives, values, from_(select, "layer"))
+
+    def _filled(self, tree: exp.Expr, values: Mapping[str, exp.Expr]) -> exp.Expr:
+        """The window; what it aggregates or sorts by is NULL in groups where it has no rows."""
+        tree, leaves = tree.copy(), self.renderer.parts.names()
+        if isinstance(tree, exp.Window):
+            order = tree.args.get("order")
+            for each in list(tree.this.expressions) if isinstance(tree.this, exp.Anonymous) else ():
+                each.replace(known(each, values, leaves))
+            for each in order.expressions if order is not None else ():
+                each.set("this", known(each.this, values, leaves))
+        return filled(tree, values)
 
 
 def _names(tree: exp.Expr) -> set[str]:

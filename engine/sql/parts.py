@@ -11,7 +11,7 @@ from core.errors import Unanswerable
 from engine.plan.aggregates import COUNTED
 from engine.plan.nodes import AnyPart, Leaf, Part, Series, StagePart, Tree
 from engine.sql.aggregates import function_of
-from engine.sql.clauses import Body, column, filled, from_, grouped, named, where
+from engine.sql.clauses import Body, bare, column, filled, from_, grouped, named, where
 from engine.sql.early import aggregated_early
 from engine.sql.rolling import Rolling, along_time, around_range
 from engine.sql.time import call
@@ -153,7 +153,7 @@ class Parts:
         columns = {name: column(f"v{index}", "stage") for index, name in enumerate(names)}
         natives: list[exp.Expr] = [column(f"d{place}", "stage") for place in part.places]
         values = {leaf.name: filled(leaf.tree, columns) for leaf in part.leaves}
-        return Body(natives, values, from_(inner.relation(names), "stage"))
+        return Body(natives, values, from_(inner.relation(names, inner=True), "stage"))
 
     # --- several parts --------------------------------------------------------------------------------------------
 
@@ -168,6 +168,10 @@ class Parts:
         natives: list[exp.Expr] = [column(f"d{index}", "parts") for index in range(len(self.plan.dimensions))]
         values = {name: picked for part in self.plan.parts for name, picked in _picked(part, places).items()}
         return Body(natives, values, from_(union, "parts"))
+
+    def names(self) -> set[str]:
+        """The names of the values that the parts give."""
+        return {name for part in self.plan.parts for name in value_names(part)}
 
     def _part_select(self, part: AnyPart, places: Mapping[str, str]) -> exp.Select:
         body = self.body(part)
@@ -195,4 +199,6 @@ def _picked(part: AnyPart, places: Mapping[str, str]) -> Values:
     for leaf in part.leaves:
         value: exp.Expr = call("any", column(places[leaf.name], "parts"))
         values[leaf.name] = call("coalesce", value, exp.Literal.number(0)) if leaf.name in zero else value
+        if leaf.name in zero:
+            values[bare(leaf.name)] = value.copy()
     return values

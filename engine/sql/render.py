@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -14,7 +14,7 @@ from engine.plan.nodes import Part, Plan
 from engine.query.bound import BoundDimension, BoundFilter, BoundMeasure, BoundSegment, name_of
 from engine.sql.aggregates import Aggregates
 from engine.sql.cells import cell_of
-from engine.sql.clauses import Body, all_of, filled, grouped, named, where
+from engine.sql.clauses import Body, all_of, grouped, known, named, where
 from engine.sql.filters import Predicates
 from engine.sql.layers import Layers
 from engine.sql.parameters import Parameters, Recipe, placeholder
@@ -115,11 +115,13 @@ class Renderer:
             select.set("offset", exp.Offset(expression=placeholder("offset", "UInt64")))
         return select
 
-    def relation(self, names: Sequence[str]) -> exp.Select:
-        """For an outer plan: the dimensions as `d0`, `d1` … and formulas as `v0`, `v1` …"""
+    def relation(self, names: Sequence[str], *, inner: bool = False) -> exp.Select:
+        """For an outer plan: the dimensions as `d0`, `d1` … and formulas as `v0`, `v1` …; `inner` ones are aggregated,
+        so each is NULL where it has no rows."""
         rows = self.rows()
         outputs = [named(native.copy(), f"d{index}") for index, native in enumerate(rows.natives)]
-        outputs += [named(self.formula(name, rows), f"v{index}") for index, name in enumerate(names)]
+        leaves = self.parts.names() if inner else set()
+        outputs += [named(self.formula(name, rows, leaves), f"v{index}") for index, name in enumerate(names)]
         return self._closed(outputs, rows, None)
 
     def rows(self) -> Body:
@@ -127,10 +129,10 @@ class Renderer:
         body = self.parts.all()
         return self.layers.over(body) if self.plan.layered else body
 
-    def formula(self, name: str, rows: Body) -> exp.Expr:
-        """A formula of the plan over its rows."""
+    def formula(self, name: str, rows: Body, leaves: Set[str] = frozenset()) -> exp.Expr:
+        """A formula of the plan over its rows; NULL where none of these leaves has rows."""
         places = {f"@{index}": native for index, native in enumerate(rows.natives)}
-        return filled(self.plan.formulas[name], {**rows.values, **places})
+        return known(self.plan.formulas[name], {**rows.values, **places}, leaves)
 
     def _output(self, measure: BoundMeasure, rows: Body) -> exp.Expr:
         value = self.formula(measure.measure.full_name, rows)
