@@ -186,7 +186,7 @@ def _aggregates(draw: st.DrawFn, entity: _Entity) -> dict[str, Meas]:
 def _sub_query(draw: st.DrawFn, name: str, cubes: dict[str, Cube]) -> None:
     """A dimension that is a measure of a cube near by, and perhaps a sum of it."""
     near = [join.target for join in cubes[name].joins if join.relationship == "one_to_many"]
-    if near and draw(st.booleans()):
+    if draw(st.booleans()) and near:
         target = draw(st.sampled_from(near))
         measures = [each for each, meas in cubes[target].measures.items() if meas.type not in PENDING and not meas.more]
         if not measures:
