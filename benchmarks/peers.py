@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,8 @@ from benchmarks.table import percentile, show
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CALLS, _ROUNDS, _LITERAL = 100, 3, 1000
+_WEEK = 7 * 24 * 3600
+_INSTALL = ("--quiet", "--upgrade", "--compile-bytecode")
 _VERSION = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
 
 
@@ -64,14 +67,23 @@ class Line:
 
 
 def interpreter(peer: Peer, *, fresh: bool) -> Path:
-    """The Python of the peer's environment, made if need be; Absent with the installer's last words."""
+    """The Python of the peer's environment, made if need be; Absent with the installer's last words.
+
+    After a week it is brought to the newest version; without a network it stays as it is.
+    """
     folder = user_cache_path("eduanalytics") / "peers" / peer.name
-    python = folder / "bin" / "python"
-    if fresh or not (folder / "made").exists():
+    python, made = folder / "bin" / "python", folder / "made"
+    if fresh or not made.exists():
         shutil.rmtree(folder, ignore_errors=True)
         _uv("venv", "--quiet", "--python", _base(peer.python), str(folder))
-        _uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), peer.name, *peer.extras)
-        (folder / "made").touch()
+    elif time.time() - made.stat().st_mtime < _WEEK:
+        return python
+    try:
+        _uv("pip", "install", *_INSTALL, "--python", str(python), peer.name, *peer.extras)
+    except Absent:
+        if not made.exists():
+            raise
+    made.touch()
     return python
 
 

@@ -301,7 +301,7 @@ class Catalog:
 def fresh(tree: exp.Expr) -> exp.Expr:
     """A copy; a plain column, by far the most frequent case, without sqlglot's general machinery."""
     name, table = tree.args.get("this"), tree.args.get("table")
-    simple = type(tree) is exp.Column and not tree.args.get("db")
+    simple = type(tree) is exp.Column and not tree.args.get("db") and not tree._meta
     if simple and isinstance(name, exp.Identifier) and isinstance(table, exp.Identifier):
         return exp.Column(
             this=exp.Identifier(this=name.this, quoted=name.args.get("quoted")),

@@ -1,10 +1,10 @@
 """Bound query → logical plan: which rows, at which grain, over which joins, and what is computed over the groups.
 
-builder   the parts of one grain: each fact alone, never multiplied by a join
-terms     measures taken apart: leaves, stages, fixed values, windows, formulas
-scopes    which rows a measure counts: conditions, moved time, windows
+builder   the plan of one grain
+terms     measures taken apart: leaves, formulas; `stages` those of several stages, `scopes` which rows they count
+parts     each fact alone, never multiplied by a join; `joins` the tree of cubes that a part reads
+computed  dimensions that come from a query of their own
 grain     by what a stage groups
-joins     the tree of cubes that a part reads
 nodes     the plan as data
 rollups   which declared rollup could serve a query, and why the others cannot
 """

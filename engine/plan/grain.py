@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.errors import Unanswerable
 from engine.model.catalog import Dimension
@@ -48,3 +49,19 @@ def find_dimension(dimensions: Sequence[BoundDimension], dimension: Dimension) -
     plain = [place for place in places if dimensions[place].granularity is None]
     ranked = plain or sorted(places, key=lambda place: bucket_size(dimensions[place]))
     return ranked[0] if ranked else None
+
+
+def inner_question(bound: BoundQuery, dimensions: tuple[BoundDimension, ...]) -> BoundQuery:
+    """The same question by other dimensions, neither sorted nor cut, without conditions on measures."""
+    return replace(
+        bound,
+        dimensions=dimensions,
+        measures=(),
+        having=(),
+        mixed=(),
+        order=(),
+        limit=False,
+        offset=False,
+        total=False,
+        ungrouped=False,
+    )

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.plan.aggregates import FUNCTIONS
 from engine.plan.nodes import Leaf, Part
-from engine.plan.terms import FUNCTIONS
 from engine.sql.time import call
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
-COUNTED = ("count", "count_distinct", "count_distinct_approx")
-"""Types that are 0 over no rows."""
 _STRICT = (exp.Column, exp.Paren, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Identifier, exp.Literal, exp.Nullif)
 
 
@@ -84,7 +82,7 @@ class Aggregates:
     def _condition(self, leaf: Leaf, value: exp.Expr, first: bool) -> exp.Expr:
         """The value where the measure's filters hold and the row is one of the cube's own."""
         condition = self._own_condition(leaf)
-        if not first and not _strict(value):
+        if not first and not _strict(value, self.catalog.cubes[leaf.cube].alias):
             present = _present(self._keys(leaf.cube)[0])
             condition = (
                 exp.And(this=present, expression=exp.Paren(this=condition)) if condition is not None else present
@@ -128,11 +126,11 @@ def _first(leaf: Leaf, part: Part) -> bool:
     return part.fact_tree is None and part.tree.root == leaf.cube
 
 
-def _strict(value: exp.Expr) -> bool:
-    """Whether the value of a row that is not there is NULL by itself."""
-    return (
-        all(isinstance(node, _STRICT) for node in value.walk()) and next(value.find_all(exp.Column), None) is not None
-    )
+def _strict(value: exp.Expr, alias: str) -> bool:
+    """Whether the value is NULL by itself where the row of the cube is not there: a column of the cube makes it so."""
+    if not all(isinstance(node, _STRICT) for node in value.walk()):
+        return False
+    return any(column.table == alias for column in value.find_all(exp.Column))
 
 
 def _present(key: exp.Expr) -> exp.Expr:

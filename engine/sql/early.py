@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from engine.model.catalog import fresh
 from engine.plan.nodes import Part, Tree
 from engine.query.bound import BoundDimension
 from engine.sql.cells import MARK
@@ -110,6 +111,8 @@ class _Split:
 
     def keyed(self, tree: exp.Expr) -> exp.Expr:
         """The expression with its largest parts over the fact alone replaced by keys."""
+        if type(tree) is exp.Column:
+            return self._key(tree) if tree.table == self.alias else fresh(tree)
         if tree.find(exp.Query) is not None:
             self.failed = True
         root = exp.Paren(this=tree.copy())
@@ -127,10 +130,12 @@ class _Split:
 
     def _key(self, tree: exp.Expr) -> exp.Column:
         if tree not in self.keys:
-            self.keys.append(tree.copy())
+            self.keys.append(fresh(tree))
         return column(f"k{self.keys.index(tree)}", self.alias)
 
     def _owners(self, tree: exp.Expr) -> set[str]:
+        if type(tree) is exp.Column:
+            return {tree.table}
         return {node.table for node in tree.find_all(exp.Column)}
 
     def outer(self, columns: Mapping[str, exp.Expr]) -> exp.Select:
@@ -140,7 +145,7 @@ class _Split:
         inner.set("from_", exp.From(this=self.source.args["from_"].this))
         where(inner, self.inside)
         if self.keys:
-            inner.set("group", exp.Group(expressions=[key.copy() for key in self.keys]))
+            inner.set("group", exp.Group(expressions=[fresh(key) for key in self.keys]))
         outer = from_(inner, self.alias)
         outer.set("joins", self.source.args.get("joins") or [])
         where(outer, self.outside)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.plan.aggregates import COUNTED
 from engine.plan.nodes import AnyPart, Leaf, Part, Series, StagePart, Tree
-from engine.sql.aggregates import COUNTED, function_of
+from engine.sql.aggregates import function_of
 from engine.sql.clauses import Body, column, filled, from_, grouped, named, where
 from engine.sql.early import aggregated_early
 from engine.sql.rolling import Rolling, along_time, around_range

@@ -37,7 +37,7 @@ _MILLIS = [
     "2018-11-04T02:59:59.500",
     "1999-12-31T22:00:00.001",
 ]
-_MICROS = [*_MILLIS, "2024-01-31T23:59:59.999999", "1999-12-31T22:00:00.001999"]  # before 1970 they are cut upwards
+_MICROS = [*_MILLIS, "2024-01-31T23:59:59.999999"]  # ClickHouse rounds microseconds before 1970 up to the millisecond
 _DAYS = ["2024-01-01", "2024-02-29", "2024-03-10", "2024-03-31", "2023-12-31", "2018-11-04", "2024-11-03", "1970-01-02"]
 _OLD_DAYS = [*_DAYS, "1969-12-31", "1950-06-15"]
 KINDS: dict[str, list[tuple[str, list[Any]]]] = {
