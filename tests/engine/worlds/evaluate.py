@@ -138,7 +138,7 @@ class Oracle(Rows):
         if leaf.stage is not None:
             stage = self._meas(leaf.stage)
             inner = self.leaves(self._inner((stage.term or ["", ""])[1], leaf.stage))
-            return stage.type == "number" and self._zero(inner[0])
+            return stage.type == "count" or (stage.type == "number" and self._zero(inner[0]))
         return leaf.kind == "count_distinct" or (leaf.kind == "count" and not (leaf.window and self.gapped))
 
     # --- groups ---
