@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
-from core.errors import Unanswerable
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog, Dimension, Measure
 from engine.plan.computed import computed_dimension
 from engine.plan.nodes import AnyPart, Part, Plan, StagePart
 from engine.plan.parts import Parts
 from engine.plan.scopes import staged_scope
 from engine.plan.terms import Terms
-from engine.query.bound import BoundFilter, BoundGroup, BoundQuery, BoundTree, tree_names
+from engine.query.bound import BoundFilter, BoundGroup, BoundQuery, BoundTree, Path, tree_names
 
 
 def build(bound: BoundQuery) -> Plan:
     """The plan; NoJoinPath or Unanswerable where no right answer can be computed."""
     _refuse_unsupported(bound)
-    terms = _terms(bound)
-    for each in bound.measures:
-        terms.add(each.measure, each.path)
-    for tree in (*bound.having, *bound.mixed):
-        for leaf in _measure_filters(tree):
-            terms.add(leaf.member, leaf.path)  # type: ignore[arg-type]
+    conditions = [leaf for tree in (*bound.having, *bound.mixed) for leaf in _measure_filters(tree)]
+    asked: list[tuple[Measure, Path]] = [(each.measure, each.path) for each in bound.measures]
+    asked += [(each.member, each.path) for each in conditions if isinstance(each.member, Measure)]
+    several = len(_facts(bound.catalog, [measure for measure, _ in asked])) > 1
+    terms = _terms(bound, several=several)
+    for measure, path in asked:
+        terms.add(measure, path)
     _check_mixed(bound)
-    return _assembled(terms)
+    plan = _assembled(terms, several=several)
+    _check_concerned(plan)
+    return plan
 
 
-def _terms(bound: BoundQuery) -> Terms:
-    return Terms(bound, _assembled, _parts(bound).alone)
+def _terms(bound: BoundQuery, *, several: bool) -> Terms:
+    return Terms(bound, partial(_assembled, several=several), _parts(bound).alone)
+
+
+def _facts(catalog: Catalog, measures: Iterable[Measure]) -> set[str]:
+    """The cubes whose rows the measures aggregate, through all stages and formulas."""
+    found: set[str] = set()
+    for measure in measures:
+        names = catalog.expanded[measure.full_name].measures
+        inner = [each for each in map(catalog.primitive, names) if isinstance(each, Measure)]
+        found |= _facts(catalog, inner) if inner else {measure.cube}
+    return found
+
+
+def _check_concerned(plan: Plan) -> None:
+    """A condition that concerns no fact of the question at all is a mistake."""
+    parts = list(_all_parts(plan))
+    for tree in plan.query.where:
+        if parts and all(tree in part.ignored for part in parts):
+            raise NoJoinPath("A filter can be joined to none of the measures asked for.")
+
+
+def _all_parts(plan: Plan) -> Iterator[Part]:
+    for part in plan.parts:
+        if isinstance(part, StagePart):
+            yield from _all_parts(part.plan)
+        elif isinstance(part, Part):
+            yield part
+    for fixed in plan.fixed:
+        yield from _all_parts(fixed.plan)
 
 
 def _parts(bound: BoundQuery) -> Parts:
@@ -35,23 +69,26 @@ def _parts(bound: BoundQuery) -> Parts:
 
 def _value_plan(bound: BoundQuery, dimension: Dimension) -> Plan:
     """The plan of a dimension that is made of measures, for an inner question by its keys."""
-    terms = _terms(bound)
+    terms = _terms(bound, several=False)
     scope = staged_scope(bound, terms.base, dimension.stage) if dimension.stage else None
     terms.value("value", bound.catalog.tree(f"{dimension.full_name}#value"), (dimension.cube,), scope)
-    return _assembled(terms)
+    plan = _assembled(terms, several=False)
+    _check_concerned(plan)
+    return plan
 
 
-def _assembled(terms: Terms) -> Plan:
-    """The plan of one grain from the terms that its measures need."""
+def _assembled(terms: Terms, *, several: bool) -> Plan:
+    """The plan of one grain from the terms that its measures need; `several`: the question has other facts, too."""
     bound = terms.bound
     stages, fixed = terms.stages.parts(), terms.stages.fixed()
     if bound.having or bound.mixed:
         terms.lift_windows()
-    if bound.ungrouped and (stages or fixed or terms.windows):
+    scoped = any(leaf.scope != terms.base for leaf in terms.leaves.values())
+    if bound.ungrouped and (stages or fixed or terms.windows or scoped):
         raise Unanswerable("An ungrouped query cannot have measures of several stages.")
     parts: tuple[AnyPart, ...] = stages
     if terms.leaves or not stages:
-        parts = (*_parts(bound).of(list(terms.leaves.values())), *stages)
+        parts = (*_parts(bound).of(list(terms.leaves.values()), several=several), *stages)
     return Plan(
         query=bound,
         dimensions=bound.dimensions,

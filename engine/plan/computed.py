@@ -37,7 +37,7 @@ def computed_dimension(bound: BoundQuery, name: str, value_plan: ValuePlan) -> S
 
 def _of_stage(bound: BoundQuery, dimension: Dimension, stage: Stage, value_plan: ValuePlan) -> SubQuery:
     """A dimension made of measures: computed for each group of the dimensions that it adds."""
-    found = more_dimensions(replace(bound, dimensions=()), stage, (dimension.cube,))
+    found = more_dimensions(bound, stage, (dimension.cube,), ())
     keys = tuple(replace(each, raw=True) for each in found)
     if not keys:
         raise Unanswerable(f"'{dimension.full_name}' needs add_group_by: the dimensions that it is computed for.")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+from core.errors import Unanswerable
+
 
 def of_one_type(case: exp.Expr) -> exp.Expr:
     """The branches of a case over measures as floats: signed and unsigned numbers have no type in common."""
@@ -15,6 +17,21 @@ def of_one_type(case: exp.Expr) -> exp.Expr:
     if case.args.get("default") is not None:
         case.set("default", exp.Anonymous(this="toFloat64", expressions=[case.args["default"]]))
     return case
+
+
+def is_aggregated(node: exp.Expr) -> bool:
+    """Whether an aggregate stands around the node that is no window over the groups."""
+    around = node.find_ancestor(exp.AggFunc)
+    return around is not None and not isinstance(around.parent, exp.Window)
+
+
+def aggregated(name: str) -> Unanswerable:
+    """The refusal of a measure that aggregates another one without a grain to do it at."""
+    return Unanswerable(
+        f"'{name}' aggregates a measure.",
+        hint="Let it be multi_stage, of type number_agg or of the aggregate's own type, with add_group_by.",
+        member=name,
+    )
 
 
 def placeholder(name: str) -> exp.Placeholder:

@@ -25,8 +25,10 @@ def _named(each: BoundDimension, names: Sequence[str]) -> bool:
     return name in names or f"{name}.{each.granularity}" in names
 
 
-def more_dimensions(bound: BoundQuery, stage: Stage, path: Path) -> tuple[BoundDimension, ...]:
-    """The dimensions that the stage adds, without those that the question has."""
+def more_dimensions(
+    bound: BoundQuery, stage: Stage, path: Path, kept: Sequence[BoundDimension]
+) -> tuple[BoundDimension, ...]:
+    """The dimensions that the stage adds to those that it keeps."""
     found = []
     for name in stage.include:
         cube, _, rest = name.partition(".")
@@ -36,9 +38,7 @@ def more_dimensions(bound: BoundQuery, stage: Stage, path: Path) -> tuple[BoundD
             raise Unanswerable(f"A stage groups by '{name}', which is no dimension.")
         way = path if path and path[-1] == cube else (cube,)
         each = bucketed(name, way, dimension, granularity) if granularity else BoundDimension(name, way, dimension)
-        if not any(
-            known.dimension is dimension and known.granularity == each.granularity for known in bound.dimensions
-        ):
+        if not any(known.dimension is dimension and known.granularity == each.granularity for known in kept):
             found.append(each)
     return tuple(found)
 

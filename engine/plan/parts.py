@@ -39,19 +39,17 @@ class Parts:
         tree = join_tree(self.catalog, paths, leaf.cube)
         return tree is not None and not tree.multiplies(leaf.cube)
 
-    def of(self, leaves: list[Leaf]) -> tuple[Part | Series, ...]:
-        """The parts of one grain."""
+    def of(self, leaves: list[Leaf], *, several: bool) -> tuple[Part | Series, ...]:
+        """The parts of one grain; `several`: the question has facts of other grains, too."""
         if self.bound.ungrouped or not leaves:
             return (self._single(leaves),)
         groups = _by_scope_and_fact(leaves)
-        alone = len({fact for _, fact in groups}) == 1
+        alone = not several and len({fact for _, fact in groups}) == 1
         parts: list[Part] = []
         for (_, fact), own in groups.items():
             where, idle = self._applicable(own, alone=alone)
-            parts.extend(replace(part, ignored=idle) for part in self._fact(fact, own, where))
-        for tree in self.bound.where:
-            if all(tree in part.ignored for part in parts):
-                raise NoJoinPath("A filter can be joined to none of the measures asked for.")
+            made = self._fact(fact, own, where)
+            parts.extend((replace(part, ignored=idle) for part in made) if idle else made)
         merged = _merged(parts)
         return (*merged, *self._series(merged))
 
@@ -175,7 +173,7 @@ class Parts:
             self._usable(cube)
         for edge in tree.edges:
             self._joinable(edge, tree)
-        return replace(tree, edges=_restricted(tree, self.bound), sub_queries=subs)
+        return Tree(tree.root, _restricted(tree, self.bound), subs)
 
     def _joinable(self, edge: Edge, tree: Tree) -> None:
         """The condition of a join may also read cubes that come before it; they must be there."""
@@ -208,7 +206,7 @@ def _restricted(tree: Tree, bound: BoundQuery) -> tuple[Edge, ...]:
         protected = bound.rows.of(edge.child) is not None
         restrict = protected and edge.relationship != "one_to_many" and not guarded[edge.parent]
         guarded[edge.child] = guarded[edge.parent] or protected
-        edges.append(replace(edge, restrict=restrict))
+        edges.append(replace(edge, restrict=True) if restrict else edge)
     return tuple(edges)
 
 

@@ -69,14 +69,23 @@ class Stages:
 
     def value(self, measure: Measure, stage: Stage, spelled: Expanded, path: Path, scope: Scope) -> exp.Expr:
         """A multi-stage measure as an expression over placeholders."""
+        if measure.window is not None:
+            problem = f"'{measure.full_name}' has stages; let the measure inside roll."
+            raise Unanswerable(problem, member=measure.full_name)
         inner = staged_scope(self.terms.bound, scope, stage)
         kept = kept_places(self.terms.bound.dimensions, stage)
-        more = more_dimensions(self.terms.bound, stage, path)
+        more = more_dimensions(self.terms.bound, stage, path, [self.terms.bound.dimensions[place] for place in kept])
         all_kept = len(kept) == len(self.terms.bound.dimensions)
         if measure.type == "rank":
             if more:
                 raise Unanswerable(f"'{measure.full_name}' is a rank with add_group_by.", member=measure.full_name)
             return self._rank(measure, stage, path, inner, kept)
+        if more and measure.type in FORMULAS:
+            raise Unanswerable(
+                f"'{measure.full_name}' groups finer by add_group_by, but its type is '{measure.type}'.",
+                hint="Give it a type that aggregates those groups, such as sum, avg or number_agg.",
+                member=measure.full_name,
+            )
         if more or measure.type == "number_agg":
             return self._by_finer(measure, spelled, path, inner, kept, more)
         if not all_kept and (stage.keep is not None or measure.type in FORMULAS):
@@ -90,6 +99,8 @@ class Stages:
         """What the stage aggregates, at this grain: child measures, NULL where the measure's filters do not hold."""
         if not placeholders(spelled.tree) and not placeholders(spelled.condition):
             raw = measure.type in FORMULAS
+            if raw and spelled.condition is not None:
+                raise Unanswerable(f"'{measure.full_name}' is a formula; let its parts have the filters.")
             return self.terms.leaf(Leaf(measure.full_name, measure, path, spelled.tree, spelled.condition, raw, scope))
         tree = spelled.tree if spelled.tree is not None else exp.Literal.number(1)
         if measure.case is not None and measure.type == "number":
@@ -162,7 +173,7 @@ class Stages:
             tree = self._regrouped(inner.terms, name, spelled, path, scope)
         else:
             inner.terms.formulas[name] = inner.terms.stages.inner_value(measure, spelled, path, scope)
-            tree = exp.Anonymous(this=FUNCTIONS.get(measure.type, "any"), expressions=[placeholder(name)])
+            tree = exp.Anonymous(this=FUNCTIONS[measure.type], expressions=[placeholder(name)])
         inner.leaves.append(StageLeaf(name, tree))
         return placeholder(name)
 
@@ -180,6 +191,8 @@ class Stages:
                     value = exp.Case(ifs=[exp.If(this=condition, true=value)])
                 inner.formulas[key] = value
                 argument.replace(placeholder(key))
+        if any(node.name not in inner.formulas for node in root.find_all(exp.Placeholder)):
+            raise Unanswerable("A measure of type number_agg must aggregate every measure in its SQL.")
         result = root.this
         result.pop()
         return result  # type: ignore[no-any-return]
@@ -201,7 +214,9 @@ class Stages:
                 if inner.stage is None:
                     self.terms.add(inner, way, scope)
                 else:
-                    self._present(self.terms.catalog.expanded[name], way, scope)
+                    self._present(
+                        self.terms.catalog.expanded[name], way, staged_scope(self.terms.bound, scope, inner.stage)
+                    )
 
 
 def _additive(measure: Measure, spelled: Expanded) -> bool:

@@ -11,7 +11,14 @@ from sqlglot import exp
 from core.errors import Unanswerable
 from engine.model.catalog import Dimension, Measure
 from engine.model.markers import FORMULAS
-from engine.plan.expressions import of_one_type, outermost_aggregates, placeholder
+from engine.plan.expressions import (
+    aggregated,
+    is_aggregated,
+    of_one_type,
+    outermost_aggregates,
+    placeholder,
+    placeholders,
+)
 from engine.plan.grain import find_dimension
 from engine.plan.nodes import Leaf, Plan, Scope
 from engine.plan.scopes import rolled
@@ -37,7 +44,7 @@ class Terms:
         self.windows: dict[str, exp.Expr] = {}
         self.assemble, self.alone = assemble, alone
         self.stages = Stages(self)
-        self._done: dict[tuple[str, Scope], exp.Expr] = {}
+        self._done: dict[tuple[str, Scope], tuple[Path, exp.Expr]] = {}
         self._suffixes: dict[Scope, str] = {self.base: "~0"}
 
     def lift_windows(self) -> None:
@@ -54,21 +61,19 @@ class Terms:
         scope = scope or self.base
         key = (measure.full_name, scope)
         if key not in self._done:
-            self._done[key] = self._value(measure, path, scope)
+            self._done[key] = path, self._value(measure, path, scope)
             if scope == self.base:
-                self.formulas[measure.full_name] = self._done[key]
-        elif not self._same_path(measure, path, scope):
-            raise Unanswerable(f"'{measure.full_name}' is asked for by two join paths at once.")
-        return self._done[key]
+                self.formulas[measure.full_name] = self._done[key][1]
+        known, value = self._done[key]
+        if known != path:
+            name = measure.full_name
+            raise Unanswerable(f"'{name}' is asked for by two join paths at once.", member=name)
+        return value
 
     def value(self, name: str, tree: exp.Expr, path: Path, scope: Scope | None = None) -> exp.Expr:
         """Any expression over measures, under a name of its own."""
         self.formulas[name] = self.replaced(tree, path, scope or self.base)
         return self.formulas[name]
-
-    def _same_path(self, measure: Measure, path: Path, scope: Scope) -> bool:
-        leaf = self.leaves.get(measure.full_name + self._suffixes.get(scope, "~"))
-        return leaf is None or leaf.path == path
 
     def _value(self, measure: Measure, path: Path, scope: Scope) -> exp.Expr:
         name, spelled = measure.full_name, self.catalog.expanded[measure.full_name]
@@ -83,6 +88,8 @@ class Terms:
         if measure.snapshot is not None and not self.bound.ungrouped:
             scope = replace(scope, snapshot=measure.snapshot)
         formula = measure.type in FORMULAS
+        if formula and spelled.condition is not None:
+            raise Unanswerable(f"'{name}' is a formula; let its parts have the filters.", member=name)
         if formula and spelled.tree is not None and (spelled.measures or measure.case is not None):
             tree = of_one_type(spelled.tree) if measure.case is not None and measure.type == "number" else spelled.tree
             return self._formula(measure, path, tree, scope)
@@ -95,7 +102,9 @@ class Terms:
     def leaf(self, leaf: Leaf) -> exp.Expr:
         """A leaf, each once."""
         name = leaf.name + self.suffix(leaf.scope)
-        known = self.leaves.setdefault(name, replace(leaf, name=name))
+        known = self.leaves.get(name)
+        if known is None:
+            known = self.leaves[name] = replace(leaf, name=name)
         if known.path != leaf.path:
             raise Unanswerable(f"'{leaf.name}' is asked for by two join paths at once.")
         return placeholder(name)
@@ -104,6 +113,8 @@ class Terms:
         """A formula over measures; aggregates written into it become leaves too."""
         root = exp.Paren(this=tree.copy())
         for index, node in enumerate(list(outermost_aggregates(root))):
+            if placeholders(node):
+                raise aggregated(measure.full_name)
             leaf = Leaf(f"{measure.full_name}#{index}", measure, path, node.copy(), None, True, scope)
             node.replace(self.leaf(leaf))
         return self.replaced(root, path, scope, measure.full_name)
@@ -115,6 +126,8 @@ class Terms:
             if "~" in node.name:
                 continue  # a leaf already
             inner = self.catalog.primitive(node.name)
+            if isinstance(inner, Measure) and is_aggregated(node):
+                raise aggregated(name or node.name)
             if isinstance(inner, Dimension):
                 node.replace(self._dimension(inner))
             elif isinstance(inner, Measure):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -67,6 +68,10 @@ class Aggregates:
         for node in list(root.find_all(exp.Count)):
             if isinstance(node.this, exp.Star | exp.Literal) or node.this is None:
                 node.set("this", self._keys(leaf.cube)[0])
+        for argument in list(_arguments(root)):
+            if not _strict(argument, self.catalog.cubes[leaf.cube].alias):
+                present = _present(self._keys(leaf.cube)[0])
+                argument.replace(exp.Case(ifs=[exp.If(this=present, true=argument.copy())]))
         result = root.this
         result.pop()
         return result  # type: ignore[no-any-return]
@@ -131,6 +136,18 @@ def _strict(value: exp.Expr, alias: str) -> bool:
     if not all(isinstance(node, _STRICT) for node in value.walk()):
         return False
     return any(column.table == alias for column in value.find_all(exp.Column))
+
+
+def _arguments(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """What the aggregates in the tree take from each row."""
+    for child in tree.iter_expressions():
+        if isinstance(tree, exp.AggFunc) and not isinstance(child, exp.Distinct):
+            if child.find(exp.Column) is not None:
+                yield child
+        elif isinstance(tree, exp.Distinct) and child.find(exp.Column) is not None:
+            yield child
+        else:
+            yield from _arguments(child)
 
 
 def _present(key: exp.Expr) -> exp.Expr:

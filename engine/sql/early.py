@@ -68,7 +68,10 @@ def _above_cell(tree: exp.Expr) -> bool:
 
 
 def _few(renderer: Renderer, part: Part, work: _Split) -> bool:
-    """Whether the keys are likely far fewer than the rows: not the fact's own key, no moments, few altogether."""
+    """Whether the keys are likely far fewer than the rows: not the fact's own key, no moments, few altogether. Without
+    any key, no rows would still make a group."""
+    if not work.keys:
+        return False
     primary = [renderer.member(key.full_name) for key in renderer.catalog.cubes[part.tree.root].primary_key]
     if primary and all(key in work.keys for key in primary):
         return False

@@ -64,7 +64,7 @@ class Parts:
     def source(self, part: Part, conditions: Sequence[exp.Expr]) -> exp.Select:
         """FROM … WHERE of a part over tables."""
         source = self.renderer.sources.joined(part.tree)
-        return where(source, [*(self.renderer.where.tree(each) for each in part.where), *conditions])
+        return where(source, [*self.renderer.conditions(part), *conditions])
 
     def _keys(self, part: Part, inner: exp.Select, natives: Sequence[exp.Expr]) -> list[exp.Expr]:
         """Make `inner` list the distinct dimensions with the keys of the fact."""

@@ -79,6 +79,7 @@ class Renderer:
         self.parts = Parts(self)
         self.layers = Layers(self)
         self.where = Predicates(parameters, self.zone, self._row_value, self._moves)
+        self.rights = Predicates(parameters, self.zone, self._row_value)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
         )
@@ -182,6 +183,14 @@ class Renderer:
             return native
         is_date = each.custom is None and each.granularity in ("day", "week", "month", "quarter", "year")
         return shown(native, is_date)
+
+    def conditions(self, part: Part) -> list[exp.Expr]:
+        """The conditions on the rows of a part; what a row may be read by is its own time, wherever it is moved to."""
+        required = {id(each) for each in self.plan.query.required}
+        return [
+            self.sources.at_lying(self.rights.tree(each)) if id(each) in required else self.where.tree(each)
+            for each in part.where
+        ]
 
     def _moves(self, node: BoundFilter) -> Interval:
         """By what the part at work moves the time on which a condition stands."""

@@ -26,6 +26,7 @@ from engine.sql.series import (
     reach,
     single_window,
     wall_parameter,
+    widths,
 )
 from engine.sql.time import UNMOVED, call, first_moment, number, text, wall_bucket
 
@@ -86,7 +87,8 @@ class Rolling:
         if self.time.range is None:
             return found
         if name not in dict(self.part.scope.shifts):
-            found += pruning(ends(self.time.range), bare, self.window, self.grain, zone, parameters)
+            far = widths(self.window, self.grain, self.to_date)
+            found += pruning(ends(self.time.range), bare, far, zone, parameters)
         if self.window.kind == "running":
             moved = self.renderer.interval(self.time.dimension) or UNMOVED
             start = first_moment(ends(self.time.range)[0], zone, parameters, moved)
@@ -192,7 +194,7 @@ class Rolling:
         self.renderer.current = self.part
         rows = where(
             self.renderer.sources.joined(self.part.tree),
-            [*(self.renderer.where.tree(each) for each in self.part.where), *self.conditions()],
+            [*self.renderer.conditions(self.part), *self.conditions()],
         )
         here = self.grain.number(self.moment)
         rows.set("expressions", [named(call("min", here), "lo"), named(call("max", here.copy()), "hi")])

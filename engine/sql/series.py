@@ -205,11 +205,11 @@ def wall_parameter(value: Slot | str, parameters: Parameters) -> exp.Expr:
 
 
 def pruning(
-    range_: Ends, column: exp.Expr, window: RollingWindow, grain: Grain, zone: str, parameters: Parameters
+    range_: Ends, column: exp.Expr, widths: tuple[int | None, int | None], zone: str, parameters: Parameters
 ) -> list[exp.Expr]:
     """Conditions on the bare column, wider than the windows need, so that keys and partitions prune."""
     first, last = range_
-    back, on = _widths(window, grain)
+    back, on = widths
     found: list[exp.Expr] = []
     if back is not None:
         early = parameters.add(first, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, -back))
@@ -220,13 +220,13 @@ def pruning(
     return found
 
 
-def _widths(window: RollingWindow, grain: Grain) -> tuple[int | None, int | None]:
+def widths(window: RollingWindow, grain: Grain, to_date: Grain | None) -> tuple[int | None, int | None]:
     """How far before and after the range rows can lie that count; None means any distance."""
     base = grain.length + _SLACK
     if window.kind == "running":
         return base, base
-    if window.kind == "to_date":
-        return base + 366 * _DAY, base
+    if to_date is not None:
+        return base + to_date.length, base
     sides = [None if side == "unbounded" else base + _longest(side) for side in (window.trailing, window.leading)]
     return sides[0], sides[1]
 

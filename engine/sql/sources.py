@@ -60,10 +60,10 @@ class Sources:
     def _shown(self, cube: str) -> exp.Expr:
         """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
         name = self._moved()[cube]
-        lies = self._at_lying(self.catalog.tree(name.partition("#")[0]))
+        lies = self.at_lying(self.catalog.tree(name.partition("#")[0]))
         return exp.EQ(this=self.timed(self.catalog.tree(name)), expression=lies)
 
-    def _at_lying(self, tree: exp.Expr) -> exp.Expr:
+    def at_lying(self, tree: exp.Expr) -> exp.Expr:
         """Columns of moved calendars read where the rows lie."""
         moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in self._moved()}
         for each in list(tree.find_all(exp.Column)) if moved else ():
@@ -123,7 +123,7 @@ class Sources:
 
     def _join(self, edge: Edge) -> list[exp.Join]:
         source, *more = self._calendar(edge.child)
-        on = self._at_lying(self.timed(self.catalog.tree(f"{edge.parent}>{edge.child}")))
+        on = self.at_lying(self.timed(self.catalog.tree(f"{edge.parent}>{edge.child}")))
         kept = {"kind": "INNER"} if edge.restrict else {"side": "LEFT"}
         shown = [exp.Join(this=scan, kind="INNER", on=self._shown(edge.child)) for scan in more]
         return [exp.Join(this=source, on=on, **kept), *shown]
