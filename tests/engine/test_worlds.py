@@ -21,7 +21,8 @@ from tests.engine.worlds.shrinking import shrunk
 FOUND = Path(__file__).parent / "data" / "found"
 NIGHTLY = os.environ.get("EDU_HYPOTHESIS") == "nightly"
 QUERIES = 20
-PENDING = {"count_of_nothing_in_a_sub_query", "another_cubes_column_counted_where_the_fact_is_absent"}
+PENDING: frozenset[str] = frozenset()
+"""Cases that are not right yet; each must fail, or its name must go."""
 _CHECKED = settings(
     max_examples=4000 if NIGHTLY else 70,
     deadline=None,

@@ -69,6 +69,7 @@ class Ask:
     zone: str
     ungrouped: bool = False
     moved: tuple[tuple[Named, str, int], ...] = ()
+    root: str | None = None
 
     @property
     def buckets(self) -> tuple[Time, ...]:

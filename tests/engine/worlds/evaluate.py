@@ -131,8 +131,15 @@ class Oracle(Rows):
 
     def _filled(self, leaf: Leaf, values: dict[Leaf, Any]) -> Any:
         """Where a group has no rows a count is 0; where a window of a series has none, only a distinct count is."""
-        zero = leaf.kind == "count_distinct" or (leaf.kind == "count" and not (leaf.window and self.gapped))
+        zero = self._zero(leaf)
         return values.get(leaf, 0 if zero else None)
+
+    def _zero(self, leaf: Leaf) -> bool:
+        if leaf.stage is not None:
+            stage = self._meas(leaf.stage)
+            inner = self.leaves(self._inner((stage.term or ["", ""])[1], leaf.stage))
+            return stage.type == "count" or (stage.type == "number" and self._zero(inner[0]))
+        return leaf.kind == "count_distinct" or (leaf.kind == "count" and not (leaf.window and self.gapped))
 
     # --- groups ---
 
@@ -314,7 +321,9 @@ class Oracle(Rows):
         cube = self.world.cubes[member.cube]
         keys = tuple(Named((member.cube,), member.cube, name) for name in cube.key)
         where = tuple(self._propagated(ask)) if dim.propagate else ()
-        inner = replace(ask, measures=(), dims=keys, times=(), where=where, having=(), ungrouped=False)
+        inner = replace(
+            ask, measures=(), dims=keys, times=(), where=where, having=(), ungrouped=False, root=member.cube
+        )
         name = self._inner(dim.sub_query or "", Named((member.cube,), member.cube, ""))
         found = self._remembered(repr((member, inner)), lambda: self._by_key(name, inner))
         key = tuple(row[each] for each in cube.key)

@@ -70,7 +70,7 @@ class Rows:
     def joined(self, paths: list[Path], fact: str | None, where: Iterable[Tree], zone: str, outer: Ask) -> list[Joined]:
         """The rows of the tree over the paths which meet the conditions."""
         every = [*paths, *(path for cond in conds(where) for path in self.paths(cond.member))]
-        tree = join_tree(self.world, every, fact)
+        tree = join_tree(self.world, every, outer.root or fact)
         rows: list[Joined] = [{tree.root: row} for row in self.tables[tree.root]]
         safe = {tree.root: tree.root in self.guarded}
         for edge in tree.edges:

@@ -80,7 +80,8 @@ def _fewer_members(case: Case) -> Iterator[Case]:
     """Without the members which the query does not name, a cube at a time; then one at a time."""
     asked = repr(case.query)
     for name, cube in case.world.cubes.items():
-        named = {each for each in (*cube.dims, *cube.measures, *cube.segments) if f"{name}.{each}'" in asked}
+        heirs = [name, *(each for each, heir in case.world.cubes.items() if heir.parent == name)]
+        named = {each for each in _members(cube) if any(f"{heir}.{each}'" in asked for heir in heirs)}
         smaller = replace(
             cube,
             dims={each: dim for each, dim in cube.dims.items() if each in named or each in cube.key},
@@ -88,7 +89,11 @@ def _fewer_members(case: Case) -> Iterator[Case]:
             segments={each: term for each, term in cube.segments.items() if each in named},
         )
         if smaller != cube:
-            yield replace(case, world=replace(case.world, cubes={**case.world.cubes, name: smaller}))
+            yield replace(case, world=alike(replace(case.world, cubes={**case.world.cubes, name: smaller})))
+
+
+def _members(cube: Cube) -> list[str]:
+    return [*cube.dims, *cube.measures, *cube.segments]
 
 
 def _smaller_queries(case: Case) -> Iterator[Case]:
@@ -96,7 +101,18 @@ def _smaller_queries(case: Case) -> Iterator[Case]:
 
 
 def _smaller_worlds(case: Case) -> Iterator[Case]:
-    yield from (replace(case, world=world) for world in _worlds(case.world))
+    yield from (replace(case, world=alike(world)) for world in _worlds(case.world))
+
+
+def alike(world: World) -> World:
+    """A cube that extends another has what the other has left; without the other it stands alone."""
+    cubes = {
+        name: replace(world.cubes[cube.parent], parent=cube.parent)
+        if cube.parent in world.cubes
+        else replace(cube, parent=None)
+        for name, cube in world.cubes.items()
+    }
+    return replace(world, cubes=cubes)
 
 
 def _queries(query: dict[str, Any]) -> Iterator[dict[str, Any]]:
