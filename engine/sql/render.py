@@ -219,11 +219,14 @@ class Renderer:
 
         def resolve(node: BoundFilter | BoundSegment) -> exp.Expr:
             name = name_of(node)
-            return by_name[name].copy() if name in by_name else self.formula(name, rows)
+            if name in by_name:
+                return by_name[name].copy()
+            value = self.formula(name, rows)
+            timed = isinstance(node, BoundFilter) and node.member.type == "time"
+            return wall(value, self.zone) if timed else value
 
-        # Dimensions of type time are wall time here, so their literals are read as such.
-        mixed_time = any(each.dimension.type == "time" for each in self.plan.dimensions if each.granularity is None)
-        predicates = Predicates(self.parameters, "UTC" if mixed_time else self.zone, resolve)
+        # Times are wall time here, so their literals are read as such.
+        predicates = Predicates(self.parameters, "UTC", resolve)
         return all_of([predicates.tree(each) for each in self.plan.having])
 
 
