@@ -135,7 +135,7 @@ class Expansion:
     def sql(self, sql: Sql) -> exp.Expr:
         """The text's tree with every reference replaced."""
         root = exp.Paren(this=sql.tree.copy())
-        for column in list(root.find_all(exp.Column)):
+        for column in map(_plain, list(root.find_all(exp.Column))):
             if column.table == SELF:
                 column.set("table", identifier(self.cube.alias))
                 continue
@@ -271,3 +271,13 @@ def _is_bucket(cube: Cube, rest: list[str]) -> bool:
         and dimension.type == "time"
         and (rest[1] in PREDEFINED or rest[1] in dimension.granularities)
     )
+
+
+def _plain(column: exp.Column) -> exp.Column:
+    """`cube.column.part.…` reads a part of a column: the column of the cube itself."""
+    owner, *parts = column.parts
+    if len(parts) < 2 or not (owner.name == SELF or marked(owner.name) is not None):
+        return column
+    found = exp.Column(this=parts[0].copy(), table=owner.copy())
+    column.replace(exp.Dot.build([found, *(part.copy() for part in parts[1:])]))
+    return found
