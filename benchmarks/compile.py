@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from itertools import count, permutations
+from collections.abc import Callable, Sequence
+from itertools import permutations, product
 from pathlib import Path
 from statistics import median
 
@@ -16,6 +16,7 @@ import sqlglot
 from benchmarks.large_catalog import MEMBERS, texts
 from benchmarks.table import percentile, show
 from core.clock import now
+from core.collector import settle
 from engine import SecurityContext, Statement, compile_query, load_catalog
 from engine.model import Catalog, load_texts
 from engine.query.normalisation import normalize
@@ -37,11 +38,17 @@ def _timed(work: Callable[[int], object], rounds: int) -> list[float]:
     return times
 
 
-def _ask(catalog: Catalog, limit: int, context: SecurityContext) -> Statement:
+def _ask(
+    catalog: Catalog,
+    limit: int,
+    context: SecurityContext,
+    measures: Sequence[str] = ("responses.count", "responses.accuracy"),
+    dimensions: Sequence[str] = ("schools.name", "quizzes.subject"),
+) -> Statement:
     """Two measures, two dimensions over a join, month grain, one filter whose literal is `limit`."""
     payload = {
-        "measures": ["responses.count", "responses.accuracy"],
-        "dimensions": ["schools.name", "quizzes.subject"],
+        "measures": list(measures),
+        "dimensions": list(dimensions),
         "timeDimensions": [{"dimension": "responses.submitted_at", "granularity": "month"}],
         "filters": [{"member": "responses.attempt_number", "operator": "lte", "values": [str(limit)]}],
     }
@@ -49,12 +56,17 @@ def _ask(catalog: Catalog, limit: int, context: SecurityContext) -> Statement:
     return compile_query(catalog, request.queries[0], context)
 
 
-def _fresh(context: SecurityContext) -> Callable[[int], object]:
-    catalogs = (load_catalog(_MODELS) for _ in count())
-    ready = [next(catalogs) for _ in range(30)]
-    for catalog in ready:
-        _ask(catalog, 1, SecurityContext(groups=frozenset({"admin"}), attributes={"school_id": 1}))
-    return lambda number: _ask(ready[number], number, context)
+def _distinct(catalog: Catalog, context: SecurityContext) -> Callable[[int], object]:
+    """A new shape with each call: other measures and dimensions, the rest as in `_ask`."""
+    measures = permutations(("count", "accuracy", "average_score", "graded_count", "correct_count", "wrong_count"), 2)
+    dimensions = permutations(("schools.name", "quizzes.subject", "classrooms.name", "quizzes.title"), 2)
+    shapes = list(product(measures, dimensions))
+
+    def ask(number: int) -> Statement:
+        chosen, grouped = shapes[number]
+        return _ask(catalog, number, context, [f"responses.{name}" for name in chosen], list(grouped))
+
+    return ask
 
 
 def _pairs(catalog: Catalog) -> Callable[[int], object]:
@@ -96,12 +108,13 @@ def _imports() -> list[float]:
 def main() -> None:
     """Print the table."""
     catalog = load_catalog(_MODELS)
+    settle()
     statement = _ask(catalog, 1, _TEACHER)
     tree = sqlglot.parse_one(statement.sql, read="clickhouse")
     floor = median(_timed(lambda _: tree.sql(dialect="clickhouse"), 200))
     measured = {
-        "distinct shape, operator": _timed(_fresh(_OPERATOR), 30),
-        "distinct shape, teacher (row filters)": _timed(_fresh(_TEACHER), 30),
+        "distinct shape, operator": _timed(_distinct(catalog, _OPERATOR), 300),
+        "distinct shape, teacher (row filters)": _timed(_distinct(catalog, _TEACHER), 300),
         "known shape, new literal, teacher": _timed(lambda number: _ask(catalog, number, _TEACHER), 2000),
         "load the models (16 cubes, 4 views)": _timed(lambda _: load_catalog(_MODELS), 5),
         **_sizes(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from core.collector import settle
 from core.errors import StartupError
 from core.settings import Settings
 from core.telemetry import log
@@ -94,12 +94,6 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
     finally:
         await server.stop()
         socket.close()
-
-
-def settle() -> None:
-    """Leave what the start made out of garbage collections; each full one would stop every request for 0.2 to 0.6 s."""
-    gc.collect()
-    gc.freeze()
 
 
 async def _served(inner: uvicorn.Server, listener: Any) -> None:
