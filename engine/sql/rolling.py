@@ -12,6 +12,7 @@ from engine.model.catalog import Dimension
 from engine.model.stages import RollingWindow
 from engine.model.terms import PREDEFINED, Interval
 from engine.plan.nodes import Part
+from engine.query.bind import bucket_size
 from engine.query.bound import BoundDimension, BoundTime
 from engine.sql.cells import cell, cell_unit, local_of
 from engine.sql.clauses import Body, column, from_, grouped, named, where
@@ -20,7 +21,6 @@ from engine.sql.series import (
     Grain,
     Span,
     ends,
-    finest,
     grain_of,
     pruning,
     reach,
@@ -68,7 +68,7 @@ class Rolling:
         self.renderer, self.part, self.window, self.time = renderer, part, window, time
         rolling = along_time(renderer)
         self.others = [each for each in renderer.plan.dimensions if each not in rolling]
-        self.finest = finest(rolling)
+        self.finest = min(rolling, key=bucket_size)
         self.grain = grain_of(self.finest.granularity or "day", self.finest.custom)
         self.to_date = to_date(window, time.dimension)
         self.limits = self._limits()

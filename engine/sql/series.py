@@ -16,10 +16,10 @@ from typing import Any, Literal
 from sqlglot import exp
 
 from core.errors import InvalidQuery, Unanswerable
-from engine.model.intervals import shift
+from engine.model.intervals import parse_interval, shift
 from engine.model.stages import RollingWindow
 from engine.model.terms import Granularity, Interval
-from engine.query.bound import BoundDimension, BoundFilter
+from engine.query.bound import BoundFilter
 from engine.query.request import Slot
 from engine.sql.parameters import Parameters
 from engine.sql.time import bucket_number, call, clamped, custom_start, number, parse_local, sent, text, utc
@@ -32,16 +32,6 @@ _EPOCH = datetime.fromisoformat("1970-01-01")
 _MONDAY = datetime.fromisoformat("1970-01-05")
 _SECOND = 1000
 _DAY = 86_400 * _SECOND
-_PREDEFINED = {
-    "second": Interval(0, _SECOND),
-    "minute": Interval(0, 60 * _SECOND),
-    "hour": Interval(0, 3600 * _SECOND),
-    "day": Interval(0, _DAY),
-    "week": Interval(0, 7 * _DAY),
-    "month": Interval(1),
-    "quarter": Interval(3),
-    "year": Interval(12),
-}
 _TICK = Interval(0, 1)
 _SLACK = 3 * _DAY
 
@@ -80,7 +70,7 @@ def grain_of(granularity: str, custom: Granularity | None) -> Grain:
         if custom.interval is None or custom.origin is None:
             raise Unanswerable(f"The granularity '{custom.name}' is made by SQL: it has no regular buckets.")
         return Grain(custom.interval, datetime.fromisoformat(custom.origin), False)
-    interval = _PREDEFINED[granularity]
+    interval = parse_interval(f"1 {granularity}") or Interval(0, _SECOND)
     origin = _MONDAY if granularity == "week" else _EPOCH
     return Grain(interval, origin, interval.milliseconds == 0 or interval.milliseconds >= _DAY)
 
@@ -289,8 +279,3 @@ def _moved_utc(zone: str, milliseconds: int, value: str) -> str:
 
 def _zoned(parameter: exp.Expr, zone: str) -> exp.Expr:
     return parameter if zone == "UTC" else call("toTimeZone", parameter, text(zone))
-
-
-def finest(dimensions: list[BoundDimension]) -> BoundDimension:
-    """The time dimension with the shortest buckets."""
-    return min(dimensions, key=lambda each: grain_of(each.granularity or "day", each.custom).length)

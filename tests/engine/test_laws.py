@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
@@ -16,9 +13,9 @@ from core.errors import QueryError
 from core.warehouse import Warehouse
 from engine import SecurityContext, compile_query
 from engine.query.normalisation import normalize
-from tests.engine.asking import NOW, command, query_of, run, total
+from tests.engine.asking import NOW, query_of, run, total
 from tests.engine.worlds import laws
-from tests.engine.worlds.cases import DATABASE, KNOWN, Asked, filled
+from tests.engine.worlds.cases import KNOWN, Asked, filled
 from tests.engine.worlds.clock import FINENESS
 from tests.engine.worlds.columns import ZONES
 from tests.engine.worlds.draw_asks import Pool, pools, queries
@@ -40,16 +37,6 @@ Json = dict[str, Any]
 
 class NotAsked(Exception):
     """The engine refuses the question, or ClickHouse cannot hold a literal of it."""
-
-
-@pytest.fixture(scope="module")
-def store(clickhouse_folder: Path) -> Iterator[Warehouse]:
-    """A database that lives in memory."""
-    warehouse = Warehouse(f"chdb://{clickhouse_folder}?database=default", threads=1)
-    command(warehouse, f"CREATE DATABASE {DATABASE} ENGINE = Memory")
-    yield warehouse
-    command(warehouse, f"DROP DATABASE {DATABASE}")
-    warehouse.close()
 
 
 class Asker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from core.warehouse import Warehouse
-from tests.engine.asking import command
-from tests.engine.worlds.cases import DATABASE, Asked, Case, filled, loaded
+from tests.engine.worlds.cases import Asked, Case, filled, loaded
 from tests.engine.worlds.draw_asks import pools, queries
 from tests.engine.worlds.draw_worlds import worlds
 from tests.engine.worlds.shrinking import shrunk
@@ -31,16 +29,6 @@ _CHECKED = settings(
     database=None,
     phases=[Phase.generate],
 )
-
-
-@pytest.fixture(scope="module")
-def store(clickhouse_folder: Path) -> Iterator[Warehouse]:
-    """A database that lives in memory."""
-    warehouse = Warehouse(f"chdb://{clickhouse_folder}?database=default", threads=1)
-    command(warehouse, f"CREATE DATABASE {DATABASE} ENGINE = Memory")
-    yield warehouse
-    command(warehouse, f"DROP DATABASE {DATABASE}")
-    warehouse.close()
 
 
 @pytest.mark.timeout(7200 if NIGHTLY else 600)
