@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ingestion.loader import Loader
     from ingestion.writer import Writer
 
-ROLES = ("student", "teacher", "admin", "operator")
+ROLES = ("student", "teacher", "admin", "analyst", "operator")
 
 
 @dataclass(frozen=True)
