@@ -90,6 +90,7 @@ class Parts:
     def _fact(self, fact: str, leaves: list[Leaf], where: tuple[BoundTree, ...]) -> list[Part]:
         around = [*self.dimension_paths, *self._where_paths(where)]
         scope = leaves[0].scope
+        around += self._restricting(fact, [*self._leaf_paths(leaves), *around])
         tree = required_tree(self.catalog, [*self._leaf_paths(leaves), *around], self.anchor or fact)
         if not tree.multiplies(fact):
             return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
@@ -97,6 +98,15 @@ class Parts:
             need_key(self.catalog, fact)
             return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
         return self._keyed(fact, leaves, where, around)
+
+    def _restricting(self, fact: str, paths: list[Path]) -> list[Path]:
+        """The ways of the question around this one on which a protected cube drops rows of the fact."""
+        if not self.bound.through:
+            return []
+        tree = join_tree(self.catalog, [*paths, *self.bound.through], self.anchor or fact)
+        if tree is None or tree.multiplies(fact) or not any(edge.restrict for edge in _restricted(tree, self.bound)):
+            return []
+        return list(self.bound.through)
 
     def _keyed(self, fact: str, leaves: list[Leaf], where: tuple[BoundTree, ...], around: list[Path]) -> list[Part]:
         """The fact's rows once for each group; safe aggregates whose own SQL multiplies go beside them."""

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import AccessDenied, Unanswerable
+from core.errors import AccessDenied
 from engine.model.catalog import Catalog, Cube, View, ViewMember
 from engine.model.lint import member_name
 from engine.model.policies import condition_tree
-from engine.model.rights import Attribute, Policy, PolicyFilter, PolicyGroup
+from engine.model.rights import Attribute, Policy, PolicyFilter, PolicyGroup, Tenant
 from engine.query.bound import BoundFilter, BoundGroup, BoundTree
 from engine.query.request import Slot, Value
 
 NOTHING = BoundGroup("or", ())
 """The condition which no row meets."""
+TENANTS = "school_ids"
+"""The attribute of the caller with which a cube's tenant is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +65,62 @@ class Access:
         if not policies:
             raise AccessDenied(f"You may not read '{owner.name}'.", member=f"{owner.name}.{name}")
         granting = tuple(policy for policy in policies if _grants(policy, name))
+        if name in owner.segments:  # a condition has no mask: to choose rows by it would tell what it says
+            granting = tuple(policy for policy in granting if policy.shows(name))
         if not granting:
             raise AccessDenied(f"You requested hidden member: '{owner.name}.{name}'.", member=f"{owner.name}.{name}")
-        plain = [policy for policy in granting if policy.member_level is None or name in policy.member_level]
-        if not plain:
-            problem = f"'{owner.name}.{name}' is masked for you; masked members cannot be read yet."
-            raise Unanswerable(problem, member=f"{owner.name}.{name}")
-        return tuple(plain)
+        return granting
+
+    def shown(self, owner: Cube | View, name: str) -> BoundTree | None:
+        """The rows which show the member's own value, all others its mask; None if all do."""
+        granting = [policy for policy in self.policies(owner) or () if _grants(policy, name)]
+        plain = tuple(policy for policy in granting if policy.shows(name))
+        if len(plain) == len(granting):
+            return None
+        return self._any(owner, plain) if plain else NOTHING
 
     def rows(self, owner: Cube | View, granted: Sequence[tuple[Policy, ...]]) -> BoundTree | None:
         """The row filter of a cube or view: any granting policy suffices for a member, all members must agree."""
         policies = self.policies(owner)
+        tenant = owner.tenant if isinstance(owner, Cube) else None
         if policies is None:
-            return None
+            return self._of_tenant(owner, tenant) if isinstance(owner, Cube) and tenant is not None else None
         if not policies:
             raise AccessDenied(f"You may not read '{owner.name}'.", member=owner.name)
-        trees = (self._any(owner, each) for each in (granted or [policies]))
-        found = dict.fromkeys(tree for tree in trees if tree is not None)
+        found: dict[BoundTree, None] = {}
+        for each in granted or [policies]:
+            if isinstance(owner, Cube) and tenant is not None and not any(policy.allow_all for policy in each):
+                found[self._of_tenant(owner, tenant)] = None
+            tree = self._any(owner, each)
+            if tree is not None:
+                found[tree] = None
+        if NOTHING in found:
+            return NOTHING
         if not found:
             return None
         return next(iter(found)) if len(found) == 1 else BoundGroup("and", tuple(found))
 
+    def _of_tenant(self, cube: Cube, tenant: Tenant) -> BoundTree:
+        slot = self.attributes.get(TENANTS)
+        if slot is None:
+            return NOTHING
+        dimension = cube.dimensions[member_name(tenant.member, cube.name).partition(".")[2]]
+        own = BoundFilter((cube.name,), dimension, "equals", (slot,))
+        return BoundGroup("or", (own, BoundFilter((cube.name,), dimension, "notSet", ()))) if tenant.shared else own
+
     def _any(self, owner: Cube | View, policies: tuple[Policy, ...]) -> BoundTree | None:
         if any(policy.row_filters is None for policy in policies):
             return None
-        trees = tuple(self._tree(owner, policy.row_filters) for policy in policies if policy.row_filters)
-        return trees[0] if len(trees) == 1 else BoundGroup("or", trees)
+        trees = tuple(dict.fromkeys(self._tree(owner, each.row_filters) for each in policies if each.row_filters))
+        some = tuple(tree for tree in trees if tree != NOTHING)
+        if not some:
+            return NOTHING
+        return some[0] if len(some) == 1 else BoundGroup("or", some)
 
     def _tree(self, owner: Cube | View, node: PolicyGroup | PolicyFilter) -> BoundTree:
         if isinstance(node, PolicyGroup):
-            return BoundGroup(node.operator, tuple(self._tree(owner, each) for each in node.filters))
+            trees = tuple(self._tree(owner, each) for each in node.filters)
+            return trees[0] if len(trees) == 1 else BoundGroup(node.operator, trees)
         full = member_name(node.member, owner.name)
         found = self.catalog.member(full)
         path = found.path if isinstance(found, ViewMember) else (owner.name,)
@@ -120,8 +148,7 @@ class Access:
 
 
 def _grants(policy: Policy, name: str) -> bool:
-    levels = [level for level in (policy.member_level, policy.member_masking) if level is not None]
-    return not levels or any(name in level for level in levels)
+    return policy.shows(name) or policy.masks(name)
 
 
 def _dotted(node: ast.expr) -> list[str]:

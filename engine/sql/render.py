@@ -79,7 +79,7 @@ class Renderer:
         self.parts = Parts(self)
         self.layers = Layers(self)
         self.where = Predicates(parameters, self.zone, self._row_value, self._moves)
-        self.rights = Predicates(parameters, self.zone, self._row_value)
+        self.rights = Predicates(parameters, self.zone, self.sources.own_value)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
         )
@@ -153,10 +153,16 @@ class Renderer:
         """A dimension's or segment's SQL over the aliases of cubes."""
         return self.sources.timed(self.catalog.tree(name))
 
+    def own(self, name: str) -> exp.Expr:
+        """`member`, whatever the caller is shown of it: what tells rows apart."""
+        return self.sources.own(name)
+
     def native(self, each: BoundDimension) -> exp.Expr:
         """The value by which the dimension groups: its SQL, wall time, or the start of a bucket."""
         dimension = each.dimension
-        if each.raw or dimension.type != "time":
+        if each.raw:
+            return self.own(dimension.full_name)
+        if dimension.type != "time":
             return self.member(dimension.full_name)
         if each.granularity is None:
             return self.moment(dimension)
