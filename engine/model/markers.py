@@ -17,7 +17,7 @@ CONTEXT = "__context"
 """Function name: an attribute of the caller (argument 1), how it is used (2), on which expression (3) that takes how
 many values (4)."""
 MASKED = "__masked"
-"""Function name: a dimension (argument 1, its full name) which some callers see masked, and its own SQL (argument 2)."""
+"""Function name: a dimension (argument 1, its full name) that some callers see masked, its own SQL (argument 2)."""
 SHOWN = "__shown"
 """Function name: whether a row may be seen with the own value of a masked member (argument 1, its full name)."""
 SCAN = "__scan__"

@@ -129,7 +129,9 @@ class Sources:
         if problem:
             raise Unanswerable(f"The cube '{cube}' needs {problem}; that cannot be answered yet.")
         inner = self.scan(cube)
-        if isinstance(inner, exp.Final):
+        whole = self.renderer.plan.query.rows.of(cube) is None
+        if isinstance(inner, exp.Final) or (whole and self.catalog.cubes[cube].policies):
+            # It stays under its own alias inside, by which the verifier knows it.
             inner = aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
         inner.set("alias", nested.args.get("alias") or exp.TableAlias(this=identifier(cube)))
         if nested.args.get("joins"):
