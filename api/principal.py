@@ -113,7 +113,7 @@ class Identities:
     async def context(self, principal: Principal) -> SecurityContext:
         """What the access policies of the model look at; what is None or empty there denies."""
         members = await self.memberships(principal)
-        attributes = {
+        attributes: dict[str, Any] = {
             "user_id": principal.user_id,
             "school_id": principal.school_id,
             "classroom_ids": list(members.classroom_ids),
@@ -123,6 +123,8 @@ class Identities:
             attributes |= principal.attributes
         elif principal.role == "teacher" and not members.classroom_ids:
             attributes["school_id"] = None  # anybody may register as a teacher; a classroom makes him one
+        school = attributes.get("school_id")
+        attributes = {"school_ids": [] if school is None else [school], **attributes}
         return SecurityContext(groups=frozenset({principal.role}), attributes=attributes)
 
     def forget(self) -> None:

@@ -163,8 +163,19 @@ def visible(catalog: Catalog, context: SecurityContext, owner: Cube | View) -> f
     policies = access.policies(owner)
     if policies is None:
         return None
-    names = [*owner.measures, *owner.dimensions, *owner.segments]
-    return frozenset(name for name in names if any(_grants(policy, name) for policy in policies))
+    names = [*owner.measures, *owner.dimensions]
+    found = [name for name in names if any(_grants(policy, name) for policy in policies)]
+    return frozenset((*found, *(name for name in owner.segments if any(policy.shows(name) for policy in policies))))
+
+
+def may_ask(catalog: Catalog, context: SecurityContext, name: str) -> bool:
+    """Whether `/meta` may name the member `cube.name` or `view.name` to the caller."""
+    owner = catalog.cubes.get(name.partition(".")[0]) or catalog.views.get(name.partition(".")[0])
+    member = owner.member(name.split(".")[1]) if owner is not None and "." in name else None
+    if owner is None or member is None or not (owner.shown.public and member.shown.public):
+        return False
+    allowed = visible(catalog, context, owner)
+    return allowed is None or member.name in allowed
 
 
 def _presence(attributes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Slot | None]]:

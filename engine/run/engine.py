@@ -19,6 +19,7 @@ from engine.query.request import Query
 from engine.run.annotation import annotate
 from engine.run.blame import blamed
 from engine.run.cost import Cost
+from engine.run.discretion import discreet, told
 from engine.run.executor import Executor
 from engine.run.result import Result, Table
 from engine.sql.statement import Column, Statement
@@ -67,6 +68,7 @@ class Engine:
         """Everything but running it: each query compiled, its cost estimated, its rollups matched."""
         statements = self.compile(request, context)
         costs = await asyncio.gather(*(self.executor.estimate(each) for each in statements))
+        costs = [told(cost, self.catalog, context) for cost in costs]
         matches = [match_query(self.catalog, query, context) for query in request.queries]
         return [Checked(*pair) for pair in zip(costs, matches, strict=True)]
 
@@ -91,7 +93,8 @@ class Engine:
         statements = self.compile(request, context)
         ask = partial(self.executor.run, cached=request.cache != "no-cache", wait=wait, requester=requester)
         one = [self._one(index, statement, request, ask) for index, statement in enumerate(statements)]
-        results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
+        with discreet(self.catalog, context):
+            results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
         return Answer(request, tuple(results))
 
     async def _one(self, index: int, statement: Statement, request: Request, ask: Ask) -> Result:
