@@ -61,13 +61,14 @@ def _given(world: World, person: Person, rooms: set[int]) -> Scope:
     mine = [each for each in world.answers if each.student is person]
     results = [each for each in world.results if each.student is person]
     quizzes = {each.quiz.id for each in (*ours, *mine, *results)}
+    opened = {each.quiz.id for each in (*ours, *mine)}
     over = {each.quiz.id for each in ours if each.ended_at is not None}
     questions = {item.id for key in over for item in world.quizzes[key].questions} | {each.question.id for each in mine}
     return {
         "quizzes": lambda row: row.id in quizzes,
         "questions": lambda row: row.id in questions,
         "question_skills": lambda row: row.question.id in questions,
-        "quiz_questions": lambda row: row.quiz.id in over,
+        "quiz_questions": lambda row: row.quiz.id in opened,
     }
 
 
