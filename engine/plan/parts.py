@@ -209,8 +209,11 @@ def need_key(catalog: Catalog, fact: str) -> None:
 
 
 def _restricted(tree: Tree, bound: BoundQuery) -> tuple[Edge, ...]:
-    """Edges to protected cubes drop rows without a partner where nothing before them is protected."""
-    guarded = {tree.root: bound.rows.of(tree.root) is not None}
+    """Edges to protected cubes drop rows without a partner where nothing before them is protected.
+
+    A root with policies is: they decide which of its rows are read, be it all of them.
+    """
+    guarded = {tree.root: bool(bound.catalog.cubes[tree.root].policies) or bound.rows.of(tree.root) is not None}
     edges = []
     for edge in tree.edges:
         protected = bound.rows.of(edge.child) is not None

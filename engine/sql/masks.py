@@ -19,18 +19,28 @@ _TYPES = {"number": "Nullable(Float64)", "boolean": "Nullable(Bool)", "time": "N
 
 
 def masked(renderer: Renderer, name: str, tree: exp.Expr) -> exp.Expr:
-    """The dimension's SQL as the caller sees it."""
+    """The dimension's SQL as the caller sees it; where a join found no row, there is nothing to mask."""
     rows = renderer.plan.query.masks.get(name)
     if rows is None:
         return as_operand(tree)
     dimension = renderer.catalog.primitive(name)
     mask = dimension.mask if isinstance(dimension, Dimension) else None
     kind = dimension.type if isinstance(dimension, Dimension) else "string"
+    instead = _present(renderer, name, _mask(renderer, name, mask, kind))
     if rows == NOTHING:
-        return _typed(_mask(renderer, name, mask, kind), kind)
+        return _typed(instead, kind)
     value = call("toString", tree) if kind == "string" and mask is not None and mask.value is not None else tree
     own = exp.If(this=shown(renderer, name), true=value)
-    return exp.Paren(this=exp.Case(ifs=[own], default=_mask(renderer, name, mask, kind)))
+    return exp.Paren(this=exp.Case(ifs=[own], default=instead))
+
+
+def _present(renderer: Renderer, name: str, mask: exp.Expr) -> exp.Expr:
+    """The mask, NULL for a row that a LEFT JOIN made up."""
+    cube, part = renderer.catalog.cubes[name.partition(".")[0]], renderer.current
+    if isinstance(mask, exp.Null) or not cube.primary_key or (part is not None and part.tree.root == cube.name):
+        return mask
+    absent = exp.Is(this=renderer.own(cube.primary_key[0].full_name), expression=exp.Null())
+    return exp.Case(ifs=[exp.If(this=exp.Not(this=absent), true=mask)])
 
 
 def shown(renderer: Renderer, name: str) -> exp.Expr:

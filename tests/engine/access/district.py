@@ -82,18 +82,46 @@ class _Drawer:
 
     def _enrol(self, school: int, classroom: int, user: Row, until: datetime | None) -> None:
         since = _START - timedelta(days=self.random.randint(1, 60))
-        self._add("enrolments", id=self._id(), school_id=school, classroom_id=classroom, user_id=user["id"],
-                  role=user["role"], valid_from=since, valid_to=until)  # fmt: skip
+        self._add(
+            "enrolments",
+            id=self._id(),
+            school_id=school,
+            classroom_id=classroom,
+            user_id=user["id"],
+            role=user["role"],
+            valid_from=since,
+            valid_to=until,
+        )
 
     def _quiz(self, school: int | None) -> None:
         key = self._id()
-        self._add("quizzes", id=key, school_id=school, classroom_id=None, title=f"Quiz {key}", external_id=None,
-                  subject=self.random.choice(["history", None]), created_by=None, quiz_version=2, deleted_at=None)  # fmt: skip
+        self._add(
+            "quizzes",
+            id=key,
+            school_id=school,
+            classroom_id=None,
+            title=f"Quiz {key}",
+            external_id=None,
+            subject=self.random.choice(["history", None]),
+            created_by=None,
+            quiz_version=2,
+            deleted_at=None,
+        )
         for position in range(1, self.random.randint(3, 4)):
             question = self._id()
             skills = self.random.sample(["recall", "reason"], self.random.randint(0, 2))
-            self._add("questions", id=question, school_id=school, title=f"Q{question}?", qtype="single_choice", options="[]",
-                      answer_key="A", max_score=self.random.choice([1.0, 2.0]), skills=skills, external_id=None)  # fmt: skip
+            self._add(
+                "questions",
+                id=question,
+                school_id=school,
+                title=f"Q{question}?",
+                qtype="single_choice",
+                options="[]",
+                answer_key="A",
+                max_score=self.random.choice([1.0, 2.0]),
+                skills=skills,
+                external_id=None,
+            )
             for version in self.random.choice([(1, 2), (2,), (1, 2)]):
                 self._add(
                     "quiz_questions",
@@ -112,11 +140,23 @@ class _Drawer:
         ended = opened + timedelta(minutes=40) if self.random.random() < 0.6 else None
         room = classroom["id"] if self.random.random() < 0.85 else None
         version = self.random.choice([1, 2])
-        session = self._add("quiz_sessions", id=self._id(), school_id=school, classroom_id=room, quiz_id=quiz["id"],
-                            quiz_version=version, mode=self.random.choice(["live", "self_paced"]), opened_at=opened,
-                            started_at=opened, ended_at=ended)  # fmt: skip
-        items = [each["question_id"] for each in self.tables["quiz_questions"]
-                 if each["quiz_id"] == quiz["id"] and each["quiz_version"] == version]  # fmt: skip
+        session = self._add(
+            "quiz_sessions",
+            id=self._id(),
+            school_id=school,
+            classroom_id=room,
+            quiz_id=quiz["id"],
+            quiz_version=version,
+            mode=self.random.choice(["live", "self_paced"]),
+            opened_at=opened,
+            started_at=opened,
+            ended_at=ended,
+        )
+        items = [
+            each["question_id"]
+            for each in self.tables["quiz_questions"]
+            if each["quiz_id"] == quiz["id"] and each["quiz_version"] == version
+        ]
         for enrolment in [each for each in self.tables["enrolments"] if each["classroom_id"] == classroom["id"]]:
             if self.random.random() < 0.6:
                 self._taking(session, enrolment["user_id"], items, opened)
@@ -126,22 +166,52 @@ class _Drawer:
             "session_id": session["id"]
         }
         if self.random.random() < 0.3:
-            self._add("quiz_results", id=self._id(), **keys, student_id=student, attempt_number=1,
-                      score=self.random.randint(0, 20) / 2, max_score=10.0, submitted_at=moment)  # fmt: skip
+            self._add(
+                "quiz_results",
+                id=self._id(),
+                **keys,
+                student_id=student,
+                attempt_number=1,
+                score=self.random.randint(0, 20) / 2,
+                max_score=10.0,
+                submitted_at=moment,
+            )
         for question in self.random.sample(items, self.random.randint(0, len(items))):
             moment += timedelta(seconds=self.random.randint(1, 4000))
             correct = self.random.choice([True, False, None])
-            self._add("responses", response_id=UUID(int=self._id()), **keys, quiz_version=session["quiz_version"],
-                      question_id=question, student_id=student, attempt_number=self.random.choice([1, 1, 2]),
-                      choice=self.random.choice(["A", "B", None]), correct=correct,
-                      score=None if correct is None else float(correct), submitted_at=moment, received_at=moment,
-                      time_spent_ms=self.random.choice([None, 4000, 15_000]))  # fmt: skip
+            self._add(
+                "responses",
+                response_id=UUID(int=self._id()),
+                **keys,
+                quiz_version=session["quiz_version"],
+                question_id=question,
+                student_id=student,
+                attempt_number=self.random.choice([1, 1, 2]),
+                choice=self.random.choice(["A", "B", None]),
+                correct=correct,
+                score=None if correct is None else float(correct),
+                submitted_at=moment,
+                received_at=moment,
+                time_spent_ms=self.random.choice([None, 4000, 15_000]),
+            )
 
     def _event(self) -> None:
         enrolment = self.random.choice(self.tables["enrolments"])
         moment = _START + timedelta(minutes=self.random.randint(0, 40_000))
         user = self.random.choice([enrolment["user_id"], enrolment["user_id"], None])
-        self._add("events", event_id=UUID(int=self._id()), school_id=enrolment["school_id"], user_id=user,
-                  classroom_id=self.random.choice([enrolment["classroom_id"], None]), quiz_id=None, session_id=None,
-                  question_id=None, event_name=self.random.choice(["help_requested", "content_viewed"]), schema_version=1,
-                  app=None, occurred_at=moment, received_at=moment, props="{}")  # fmt: skip
+        self._add(
+            "events",
+            event_id=UUID(int=self._id()),
+            school_id=enrolment["school_id"],
+            user_id=user,
+            classroom_id=self.random.choice([enrolment["classroom_id"], None]),
+            quiz_id=None,
+            session_id=None,
+            question_id=None,
+            event_name=self.random.choice(["help_requested", "content_viewed"]),
+            schema_version=1,
+            app=None,
+            occurred_at=moment,
+            received_at=moment,
+            props="{}",
+        )

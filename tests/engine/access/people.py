@@ -88,8 +88,10 @@ def draw_person(random: Random, tables: Tables) -> Person:
 
 def seen_by(person: Person, tables: Tables) -> Tables:
     """What is left when everything is removed that none of his roles may see."""
-    return {table: [row for row in rows if any(_ROLES[role](person, tables, table, row) for role in person.roles)]
-            for table, rows in tables.items()}  # fmt: skip
+    return {
+        table: [row for row in rows if any(_ROLES[role](person, tables, table, row) for role in person.roles)]
+        for table, rows in tables.items()
+    }
 
 
 def _student(me: Person, tables: Tables, table: str, row: Row) -> bool:
