@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from engine.model.catalog import Dimension, Measure
+from engine.model.columns import type_of
 from engine.model.terms import Interval
 from engine.plan.builder import used_tables
 from engine.plan.nodes import Part, Plan
@@ -19,7 +20,7 @@ from engine.sql.filters import Predicates
 from engine.sql.layers import Layers
 from engine.sql.parameters import Parameters, Recipe, placeholder
 from engine.sql.parts import Parts
-from engine.sql.series import Span, grain_of, moved
+from engine.sql.series import Span, moved
 from engine.sql.sources import Sources
 from engine.sql.statement import Column
 from engine.sql.time import UNMOVED, bucket, shown, wall, wall_bucket
@@ -162,15 +163,17 @@ class Renderer:
             return self.moment(dimension)
         if each.custom is not None and each.custom.sql is not None:
             return wall(self.member(f"{dimension.full_name}.{each.granularity}"), self.zone)
-        interval = self.interval(dimension)
-        if interval is not None:
-            local = cell_of(self, dimension, [grain_of(each.granularity, each.custom)]) or self.moment(dimension)
-            return wall_bucket(local, each.granularity, each.custom)
-        return bucket(self.member(dimension.full_name), self.zone, each.granularity, each.custom)[0]
+        shifted = self.interval(dimension) is not None
+        local = cell_of(self, dimension, each.granularity, each.custom)
+        if local is not None or shifted:
+            return wall_bucket(local or self.moment(dimension), each.granularity, each.custom)
+        column = self.member(dimension.full_name)
+        return bucket(column, self.zone, each.granularity, each.custom, type_of(self.catalog, column))[0]
 
     def moment(self, dimension: Dimension) -> exp.Expr:
         """The wall time of a row, moved as the part at work says."""
-        local = wall(self.member(dimension.full_name), self.zone)
+        column = self.member(dimension.full_name)
+        local = wall(column, self.zone, type_of(self.catalog, column))
         interval = self.interval(dimension)
         return moved(local, interval, clamp=True) if interval is not None else local
 

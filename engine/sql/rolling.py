@@ -14,7 +14,7 @@ from engine.model.terms import PREDEFINED, Interval
 from engine.plan.nodes import Part
 from engine.query.bind import bucket_size
 from engine.query.bound import BoundDimension, BoundTime
-from engine.sql.cells import cell, cell_unit, local_of
+from engine.sql.cells import Cell, cell, cell_unit, local_of
 from engine.sql.clauses import Body, column, from_, grouped, named, where
 from engine.sql.series import (
     MAX_BUCKETS,
@@ -98,8 +98,11 @@ class Rolling:
     def keys(self) -> dict[str, exp.Expr]:
         """What of a row decides its buckets, by column: its cell, or else the numbers of the buckets themselves."""
         if self.unit is not None:
-            return {CELL: cell(self.renderer, self.time.dimension, self.unit)}
+            return {CELL: self._cell(self.unit).key}
         return self._numbers(self.moment)
+
+    def _cell(self, unit: str) -> Cell:
+        return cell(self.renderer, self.time.dimension, unit)
 
     def _numbers(self, moment: exp.Expr) -> dict[str, exp.Expr]:
         """The first and last bucket that a moment reaches, within the limits where they are known; else its own too."""
@@ -153,9 +156,9 @@ class Rolling:
     def _ends(self, states: exp.Select, reached: Mapping[str, exp.Expr]) -> tuple[exp.Expr, exp.Expr]:
         """The first and last bucket of each state; without a range the series ends where the rows do."""
         if self.unit is not None:
-            interval = self.renderer.interval(self.time.dimension)
-            numbers = self._numbers(local_of(column(CELL, "states"), self.unit, interval))
-            here = self._numbers(local_of(exp.column(CELL), self.unit, interval)).get(HERE)
+            cell, interval = self._cell(self.unit), self.renderer.interval(self.time.dimension)
+            numbers = self._numbers(local_of(cell, column(CELL, "states"), interval))
+            here = self._numbers(local_of(cell, exp.column(CELL), interval)).get(HERE)
         else:
             numbers = {name: column(name, "states") for name in reached}
             here = exp.column(HERE)

@@ -1,7 +1,7 @@
 """Time in the query's zone: wall time, buckets, range ends, texts.
 
 `toDateTime64(x, 3, zone)` does the right thing for every column type: a DateTime or DateTime64 keeps its moment,
-a Date or Date32 becomes its midnight in the zone. Wall time is a DateTime64(3, 'UTC') that reads as the clock on the
+a Date or Date32 becomes its midnight in the zone; a known type is read as what it is. Wall time is a DateTime64(3, 'UTC') that reads as the clock on the
 wall does, so a day of 23 hours has one 00:00 and an hour that comes twice is one bucket.
 """
 
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from core.errors import InvalidDate
+from engine.model.catalog import ColumnType
 from engine.model.intervals import unshift
 from engine.model.terms import Granularity, Interval
 from engine.query.request import Slot
@@ -28,6 +29,7 @@ _DAYS = {
     "year": "toStartOfYear",
 }
 _CLOCK = {"hour": "toStartOfHour", "minute": "toStartOfMinute", "second": "toStartOfSecond"}
+_DATES, _MOMENTS = ("Date", "Date32"), ("DateTime", "DateTime64")
 UNMOVED = Interval()
 _TICK = timedelta(milliseconds=1)
 _FIRST = datetime.fromisoformat("1900-01-01")
@@ -51,23 +53,48 @@ def number(value: int | float) -> exp.Expr:
     return exp.Neg(this=literal) if value < 0 else literal
 
 
-def wall(moment: exp.Expr, zone: str) -> exp.Expr:
+def wall(moment: exp.Expr, zone: str, kind: ColumnType | None = None) -> exp.Expr:
     """Wall time of a column in the zone, to the millisecond."""
-    local = call("toDateTime64", moment, number(3), text(zone))
+    if kind is not None and kind.name in _DATES:
+        return call("toDateTime64", moment, number(3), text("UTC"))
+    local = _local(moment, zone, kind)
     if zone == "UTC":
         return local
     return call("addSeconds", call("toTimeZone", local, text("UTC")), call("timeZoneOffset", local.copy()))
 
 
-def bucket(moment: exp.Expr, zone: str, granularity: str, custom: Granularity | None) -> tuple[exp.Expr, bool]:
+def _local(moment: exp.Expr, zone: str, kind: ColumnType | None) -> exp.Expr:
+    """The moment as a DateTime64(3, zone)."""
+    if kind is not None and kind.name == "DateTime64":
+        if kind.precision == 3:
+            return call("toTimeZone", moment, text(zone))
+        if kind.precision > 3:  # the conversion alone would round those before 1970 up
+            moment = call("toStartOfMillisecond", moment)
+    return call("toDateTime64", moment, number(3), text(zone))
+
+
+def bucket(
+    moment: exp.Expr, zone: str, granularity: str, custom: Granularity | None, kind: ColumnType | None = None
+) -> tuple[exp.Expr, bool]:
     """The start of the bucket in which a column's moment lies, and whether it is a Date32 (else wall time)."""
     if custom is not None and custom.interval is not None and custom.origin is not None:
-        return custom_bucket(wall(moment, zone), custom.interval, datetime.fromisoformat(custom.origin)), False
-    if granularity in _DAYS:
-        day = call("toDate32", call("toDateTime64", moment, number(3), text(zone)))
-        function = _DAYS[granularity]
-        return (call(function, day) if function else day), True
-    return call(_CLOCK[granularity], wall(moment, zone)), False
+        return custom_bucket(wall(moment, zone, kind), custom.interval, datetime.fromisoformat(custom.origin)), False
+    if granularity not in _DAYS:
+        return call(_CLOCK[granularity], wall(moment, zone, kind)), False
+    function = _DAYS[granularity]
+    if function and kind is not None and kind.name == "DateTime64":
+        return call(function, moment, text(zone)), True
+    day = _day(moment, zone, kind)
+    return (call(function, day) if function else day), True
+
+
+def _day(moment: exp.Expr, zone: str, kind: ColumnType | None) -> exp.Expr:
+    """The day as a Date32, which reaches further than the Date that `toDate` gives."""
+    if kind is not None and kind.name in _DATES:
+        return moment if kind.name == "Date32" else call("toDate32", moment)
+    if kind is not None and kind.name in _MOMENTS:
+        return call("toDate32", moment, text(zone))
+    return call("toDate32", call("toDateTime64", moment, number(3), text(zone)))
 
 
 def wall_bucket(moment: exp.Expr, granularity: str, custom: Granularity | None) -> exp.Expr:

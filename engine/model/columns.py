@@ -1,0 +1,61 @@
+"""What ClickHouse says of the columns that cubes read: given to the planner as data, by cube and column.
+
+A catalog without types plans for any type. Wrappers (Nullable, LowCardinality) are taken off: what is asked of a column
+does not depend on them, except that a time within LowCardinality counts as unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from engine.model.catalog import Catalog, Columns, ColumnType
+
+Types = Mapping[str, Columns]
+"""The types of columns by cube and name; what is not there is unknown."""
+_TYPE = re.compile(r"(\w+)(?:\((.*)\))?", re.DOTALL)
+_TIMES = ("Date", "Date32", "DateTime", "DateTime64")
+_SHORT_DECIMALS = {"Decimal32": 9, "Decimal64": 18, "Decimal128": 38, "Decimal256": 76}
+
+
+def read_type(text: str) -> ColumnType | None:
+    """`LowCardinality(Nullable(Decimal(12, 3)))` → Decimal, 12, 3; None for what nobody plans by."""
+    name, inside = _parts(text)
+    wrapped = name == "LowCardinality"
+    while name in ("LowCardinality", "Nullable"):
+        name, inside = _parts(inside)
+    if wrapped and name in _TIMES:
+        return None
+    if name == "DateTime64":
+        return ColumnType(name, int(inside.partition(",")[0] or 3))
+    if name in _SHORT_DECIMALS:
+        return ColumnType("Decimal", _SHORT_DECIMALS[name], int(inside))
+    if name == "Decimal":
+        precision, _, scale = inside.partition(",")
+        return ColumnType(name, int(precision), int(scale or 0))
+    return ColumnType(name) if name else None
+
+
+def typed(catalog: Catalog, types: Types) -> Catalog:
+    """The catalog with the types of its cubes' columns."""
+    found: dict[str, Columns] = {}
+    for name, columns in types.items():
+        alias = catalog.cubes[name].alias
+        found[alias] = columns if found.get(alias, columns) == columns else {}
+    return replace(catalog, types=found)
+
+
+def type_of(catalog: Catalog, tree: exp.Expr) -> ColumnType | None:
+    """The type of an expression that is a plain column of a cube; None where it is unknown."""
+    if type(tree) is not exp.Column or not catalog.types or tree.args.get("db"):
+        return None
+    columns = catalog.types.get(tree.table)
+    return columns.get(tree.name) if columns is not None else None
+
+
+def _parts(text: str) -> tuple[str, str]:
+    found = _TYPE.fullmatch(text.strip())
+    return (found[1], found[2] or "") if found else ("", "")
