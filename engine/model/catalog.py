@@ -252,7 +252,7 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A type of ClickHouse's by its name, without Nullable: digits of a Decimal or of a DateTime64's fraction, scale."""
+    """A type of ClickHouse's by its name, without Nullable: digits of a Decimal or of a DateTime64, scale."""
 
     name: str
     precision: int = 0

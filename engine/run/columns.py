@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from sqlglot import exp
@@ -18,7 +16,21 @@ _OF_THE_QUESTION = (CONTEXT, LOCAL, TRUNCATED)
 
 async def read_types(warehouse: Warehouse, catalog: Catalog) -> Types:
     """The types of each cube's columns; a cube whose table cannot be described is left out."""
-    return await warehouse.run(lambda client: _described(client, descriptions(catalog)))
+    return await warehouse.run(lambda client: describe(client, catalog))
+
+
+def describe(client: Client, catalog: Catalog) -> Types:
+    """The same, asked by this client."""
+    statements = descriptions(catalog)
+    known: dict[str, Columns] = {}
+    for statement in dict.fromkeys(statements.values()):
+        try:
+            rows = client.query(statement).result_rows
+        except ClickHouseError:
+            continue
+        types = ((str(row[0]), read_type(str(row[1]))) for row in rows)
+        known[statement] = {name: kind for name, kind in types if kind is not None}
+    return {name: known[statement] for name, statement in statements.items() if statement in known}
 
 
 def descriptions(catalog: Catalog) -> dict[str, str]:
@@ -59,15 +71,3 @@ def _replaced(catalog: Catalog, table: exp.Table) -> bool:
         inner.set("joins", table.args["joins"])
     table.replace(inner)
     return True
-
-
-def _described(client: Client, statements: Mapping[str, str]) -> dict[str, Columns]:
-    known: dict[str, Columns] = {}
-    for statement in dict.fromkeys(statements.values()):
-        try:
-            rows = client.query(statement).result_rows
-        except ClickHouseError:
-            continue
-        types = ((str(row[0]), read_type(str(row[1]))) for row in rows)
-        known[statement] = {name: kind for name, kind in types if kind is not None}
-    return {name: known[statement] for name, statement in statements.items() if statement in known}

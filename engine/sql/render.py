@@ -23,7 +23,7 @@ from engine.sql.parts import Parts
 from engine.sql.series import Span, moved
 from engine.sql.sources import Sources
 from engine.sql.statement import Column
-from engine.sql.time import UNMOVED, bucket, shown, wall, wall_bucket
+from engine.sql.time import UNMOVED, aggregated, bucket, shown, wall, wall_bucket
 
 SETTINGS: Mapping[str, object] = {
     "join_use_nulls": 1,
@@ -137,7 +137,7 @@ class Renderer:
 
     def _output(self, measure: BoundMeasure, rows: Body) -> exp.Expr:
         value = self.formula(measure.measure.full_name, rows)
-        return shown(wall(value, self.zone), False) if measure.measure.type == "time" else value
+        return shown(aggregated(value, self.zone), False) if measure.measure.type == "time" else value
 
     def _closed(self, outputs: Sequence[exp.Expr], rows: Body, condition: exp.Expr | None) -> exp.Select:
         if self.plan.layered:
@@ -226,7 +226,7 @@ class Renderer:
                 return by_name[name].copy()
             value = self.formula(name, rows)
             timed = isinstance(node, BoundFilter) and node.member.type == "time"
-            return wall(value, self.zone) if timed else value
+            return aggregated(value, self.zone) if timed else value
 
         # Times are wall time here, so their literals are read as such.
         predicates = Predicates(self.parameters, "UTC", resolve)

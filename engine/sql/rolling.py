@@ -18,6 +18,7 @@ from engine.sql.cells import Cell, cell, cell_unit, local_of
 from engine.sql.clauses import Body, column, from_, grouped, named, where
 from engine.sql.series import (
     MAX_BUCKETS,
+    Edges,
     Grain,
     Span,
     ends,
@@ -25,8 +26,6 @@ from engine.sql.series import (
     pruning,
     reach,
     single_window,
-    wall_parameter,
-    widths,
 )
 from engine.sql.time import UNMOVED, call, first_moment, number, text, wall_bucket
 
@@ -87,8 +86,8 @@ class Rolling:
         if self.time.range is None:
             return found
         if name not in dict(self.part.scope.shifts):
-            far = widths(self.window, self.grain, self.to_date)
-            found += pruning(ends(self.time.range), bare, far, zone, parameters)
+            edges = Edges(self.window, self.grain, self.to_date)
+            found += pruning(ends(self.time.range), bare, edges, zone, parameters)
         if self.window.kind == "running":
             moved = self.renderer.interval(self.time.dimension) or UNMOVED
             start = first_moment(ends(self.time.range)[0], zone, parameters, moved)
@@ -132,8 +131,7 @@ class Rolling:
         first, last = ends(self.time.range)
         self.renderer.checks.append(Span(first, last, self.grain))
         parameters = self.renderer.parameters
-        numbers = [self.grain.number(wall_parameter(each, parameters)) for each in (first, last)]
-        return numbers[0], numbers[1]
+        return self.grain.number_of(first, parameters), self.grain.number_of(last, parameters)
 
     def spread(self, body: Body, reached: Mapping[str, exp.Expr], functions: Mapping[str, str]) -> Body:
         """The states of `body`, grouped by its dimensions and what they reach, merged for each bucket."""

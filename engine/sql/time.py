@@ -1,8 +1,9 @@
 """Time in the query's zone: wall time, buckets, range ends, texts.
 
 `toDateTime64(x, 3, zone)` does the right thing for every column type: a DateTime or DateTime64 keeps its moment,
-a Date or Date32 becomes its midnight in the zone; a known type is read as what it is. Wall time is a DateTime64(3, 'UTC') that reads as the clock on the
-wall does, so a day of 23 hours has one 00:00 and an hour that comes twice is one bucket.
+a Date or Date32 becomes its midnight in the zone; a column of known type is read as what it is. Wall time is a
+DateTime64(3, 'UTC') that reads as the clock on the wall does, so a day of 23 hours has one 00:00 and an hour that comes
+twice is one bucket.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _CLOCK = {"hour": "toStartOfHour", "minute": "toStartOfMinute", "second": "toSta
 _DATES, _MOMENTS = ("Date", "Date32"), ("DateTime", "DateTime64")
 UNMOVED = Interval()
 _TICK = timedelta(milliseconds=1)
+_EPOCH = datetime.fromisoformat("1970-01-01")
 _FIRST = datetime.fromisoformat("1900-01-01")
 _LAST = datetime.fromisoformat("2299-12-31T23:59:59")
 _MONTH_MS = 30.436875 * 86_400_000
@@ -61,6 +63,11 @@ def wall(moment: exp.Expr, zone: str, kind: ColumnType | None = None) -> exp.Exp
     if zone == "UTC":
         return local
     return call("addSeconds", call("toTimeZone", local, text("UTC")), call("timeZoneOffset", local.copy()))
+
+
+def aggregated(moment: exp.Expr, zone: str) -> exp.Expr:
+    """Wall time of what an aggregate gives: of any type, but of few rows."""
+    return wall(call("toDateTime64", moment, number(6), text(zone)), zone, ColumnType("DateTime64", 6))
 
 
 def _local(moment: exp.Expr, zone: str, kind: ColumnType | None) -> exp.Expr:
@@ -118,8 +125,7 @@ def shown(moment: exp.Expr, is_date: bool) -> exp.Expr:
 def custom_bucket(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """`origin + k · interval`, k the greatest whole number for which that is not after `moment` (wall time)."""
     if not interval.months:
-        since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))))
-        rest = call("positiveModulo", since, number(interval.milliseconds))
+        rest = call("positiveModulo", _since(moment, origin), number(interval.milliseconds))
         return call("subtractMilliseconds", moment.copy(), rest)
     return custom_start(bucket_number(moment, interval, origin), interval, origin)
 
@@ -137,7 +143,7 @@ def custom_start(index: exp.Expr, interval: Interval, origin: datetime) -> exp.E
 def bucket_number(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """The greatest whole number k for which `origin + k · interval` is not after `moment` (wall time)."""
     if not interval.months:
-        return _floored(exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))), interval)
+        return _divided(_since(moment, origin), interval.milliseconds)
     if not interval.milliseconds:
         return _monthly(moment, interval.months, origin)
     return _compound(moment, interval, origin)
@@ -149,10 +155,6 @@ def _times(index: exp.Expr, length: int) -> exp.Expr:
 
 def _origin(origin: datetime) -> exp.Expr:
     return call("toDateTime64", text(origin.isoformat(sep=" ", timespec="milliseconds")), number(3), text("UTC"))
-
-
-def _floored(since: exp.Expr, interval: Interval) -> exp.Expr:
-    return _divided(exp.Paren(this=since), interval.milliseconds)
 
 
 def _divided(value: exp.Expr, length: int) -> exp.Expr:
@@ -177,8 +179,7 @@ def _monthly(moment: exp.Expr, months: int, origin: datetime) -> exp.Expr:
 def _compound(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """Estimate k from the mean length, then take the last of the neighbours that is not after the moment."""
     length = interval.months * _MONTH_MS + interval.milliseconds
-    since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))))
-    guess = call("toInt64", call("floor", exp.Div(this=since, expression=number(length))))
+    guess = call("toInt64", call("floor", exp.Div(this=_since(moment, origin), expression=number(length))))
 
     def near(step: int) -> exp.Expr:
         return exp.Paren(this=exp.Add(this=guess.copy(), expression=number(step)))
@@ -190,8 +191,11 @@ def _compound(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Exp
     return call("multiIf", *branches, near(-2))
 
 
-def _milliseconds(moment: exp.Expr) -> exp.Expr:
-    return call("toUnixTimestamp64Milli", moment.copy())
+def _since(moment: exp.Expr, origin: datetime) -> exp.Expr:
+    """Milliseconds since the origin."""
+    found = call("toUnixTimestamp64Milli", moment.copy())
+    start = (origin - _EPOCH) // timedelta(milliseconds=1)
+    return exp.Paren(this=exp.Sub(this=found, expression=number(start))) if start else found
 
 
 def first_moment(value: Slot | str, zone: str, parameters: Parameters, moved: Interval = UNMOVED) -> exp.Expr:
