@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from sqlglot import exp
 
+from core.errors import EduError
+from core.telemetry import log
 from core.warehouse import Warehouse
 from engine.model.catalog import Catalog, Columns
-from engine.model.columns import Types, read_type
+from engine.model.columns import Types, read_type, typed
 from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED
 
+PATIENCE, LIFETIME = 3.0, 60.0
+"""For so many seconds the first question waits for the types; after so many they are read again."""
 _OF_THE_QUESTION = (CONTEXT, LOCAL, TRUNCATED)
+
+
+class KnownTypes:
+    """A catalog with the types of its columns as far as ClickHouse has told them: `catalog` is what to plan by."""
+
+    def __init__(self, catalog: Catalog, read: Callable[[], Awaitable[Types]]) -> None:
+        self.catalog = catalog
+        self._read = read
+        self._types: Types = {}
+        self._reading: asyncio.Task[bool] | None = None
+        self._began = 0.0
+
+    async def ready(self) -> None:
+        """Before the first question the types are read; now and then again, beside the questions."""
+        task = self._reading
+        if task is None or (task.done() and time.monotonic() - self._began > LIFETIME):
+            task = self._start()
+        if not self._types and not task.done():
+            await asyncio.wait({task}, timeout=PATIENCE)
+
+    async def refresh(self) -> bool:
+        """Read them now, but not twice a second; whether they are others than before."""
+        if self._reading is not None and self._reading.done() and time.monotonic() - self._began < 1:
+            return False
+        task = self._reading if self._reading is not None and not self._reading.done() else self._start()
+        return await asyncio.shield(task)
+
+    def _start(self) -> asyncio.Task[bool]:
+        self._began = time.monotonic()
+        self._reading = asyncio.create_task(self._renew())
+        return self._reading
+
+    async def _renew(self) -> bool:
+        try:
+            types = await self._read()
+        except (EduError, RuntimeError) as error:  # away, or closed while a question was on its way
+            log.warning("column types are not known", error=str(error)[:200])
+            return False
+        if types == self._types:
+            return False
+        self._types, self.catalog = types, typed(self.catalog, types)
+        return True
 
 
 async def read_types(warehouse: Warehouse, catalog: Catalog) -> Types:
@@ -26,7 +76,9 @@ def describe(client: Client, catalog: Catalog) -> Types:
     for statement in dict.fromkeys(statements.values()):
         try:
             rows = client.query(statement).result_rows
-        except ClickHouseError:
+        except OperationalError:
+            raise
+        except DatabaseError:
             continue
         types = ((str(row[0]), read_type(str(row[1]))) for row in rows)
         known[statement] = {name: kind for name, kind in types if kind is not None}

@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 
 from sqlglot import exp
 
-from engine.model.catalog import ColumnType, Dimension
+from engine.model.catalog import Dimension
 from engine.model.columns import type_of
 from engine.model.terms import Granularity, Interval
 from engine.sql.series import Grain, grain_of, moved
-from engine.sql.time import bucket, call, number, text, wall
+from engine.sql.time import bucket, call, number, on_the_wall, text
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
@@ -107,14 +107,14 @@ def _stretch(renderer: Renderer, dimension: Dimension) -> Cell | None:
     if kind.name != "DateTime64" or kind.precision > 3:
         return None
     since = call("toUnixTimestamp64Milli", column)
-    rest = exp.Mod(this=call("greatest", since.copy(), number(0)), expression=number(step * 1000))
+    rest = call("modulo", call("greatest", since.copy(), number(0)), number(step * 1000))
     return Cell(exp.Sub(this=since, expression=rest), lambda key: _told(key, 1, zone))
 
 
 def _told(key: exp.Expr, length: int, zone: str) -> exp.Expr:
     """The wall time of a number of lengths since 1970."""
     since = exp.Mul(this=key, expression=number(length)) if length != 1 else key
-    return wall(call("fromUnixTimestamp64Milli", since, text("UTC")), zone, ColumnType("DateTime64", 3))
+    return on_the_wall(call("fromUnixTimestamp64Milli", since, text(zone)), zone)
 
 
 @lru_cache(256)

@@ -59,7 +59,11 @@ def wall(moment: exp.Expr, zone: str, kind: ColumnType | None = None) -> exp.Exp
     """Wall time of a column in the zone, to the millisecond."""
     if kind is not None and kind.name in _DATES:
         return call("toDateTime64", moment, number(3), text("UTC"))
-    local = _local(moment, zone, kind)
+    return on_the_wall(_local(moment, zone, kind), zone)
+
+
+def on_the_wall(local: exp.Expr, zone: str) -> exp.Expr:
+    """Wall time of a DateTime64(3, zone)."""
     if zone == "UTC":
         return local
     return call("addSeconds", call("toTimeZone", local, text("UTC")), call("timeZoneOffset", local.copy()))
