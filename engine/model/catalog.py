@@ -252,11 +252,13 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A type of ClickHouse's by its name, without Nullable: digits of a Decimal or of a DateTime64, scale."""
+    """A type of ClickHouse's by its name, without Nullable: digits of a Decimal or of a DateTime64's fraction, scale,
+    values of an Enum."""
 
     name: str
     precision: int = 0
     scale: int = 0
+    values: frozenset[str] = frozenset()
 
 
 Columns = Mapping[str, ColumnType]

@@ -17,6 +17,8 @@ from engine.model.catalog import Catalog, Columns, ColumnType
 Types = Mapping[str, Columns]
 """The types of columns by cube and name; what is not there is unknown."""
 _TYPE = re.compile(r"(\w+)(?:\((.*)\))?", re.DOTALL)
+_VALUE = re.compile(r"'((?:[^'\\]|\\.)*)'\s*=", re.DOTALL)
+_ESCAPED, _ESCAPES = re.compile(r"\\(.)", re.DOTALL), {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
 _TIMES = ("Date", "Date32", "DateTime", "DateTime64")
 _SHORT_DECIMALS = {"Decimal32": 9, "Decimal64": 18, "Decimal128": 38, "Decimal256": 76}
 
@@ -36,6 +38,8 @@ def read_type(text: str) -> ColumnType | None:
     if name == "Decimal":
         precision, _, scale = inside.partition(",")
         return ColumnType(name, int(precision), int(scale or 0))
+    if name in ("Enum8", "Enum16"):
+        return ColumnType(name, values=frozenset(_ESCAPED.sub(_character, each) for each in _VALUE.findall(inside)))
     return ColumnType(name) if name else None
 
 
@@ -54,6 +58,10 @@ def type_of(catalog: Catalog, tree: exp.Expr) -> ColumnType | None:
         return None
     columns = catalog.types.get(tree.table)
     return columns.get(tree.name) if columns is not None else None
+
+
+def _character(escaped: re.Match[str]) -> str:
+    return _ESCAPES.get(escaped[1], escaped[1])
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 from sqlglot import exp
 
@@ -79,8 +80,9 @@ class Renderer:
         self.aggregates = Aggregates(self)
         self.parts = Parts(self)
         self.layers = Layers(self)
-        self.where = Predicates(parameters, self.zone, self._row_value, self._moves)
-        self.rights = Predicates(parameters, self.zone, self._row_value)
+        kinds = partial(type_of, self.catalog)
+        self.where = Predicates(parameters, self.zone, self._row_value, self._moves, kinds)
+        self.rights = Predicates(parameters, self.zone, self._row_value, kinds=kinds)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
         )

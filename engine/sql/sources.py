@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -86,7 +87,8 @@ class Sources:
         rows = self.renderer.plan.query.rows.of(cube)
         if rows is None:
             return self._table(cube, alias)
-        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self._own_value)
+        kinds = partial(type_of, self.catalog)
+        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self._own_value, kinds=kinds)
         predicate = predicates.tree(rows)
         self.renderer.guards.setdefault(cube, []).append(predicate)
         select = exp.Select(expressions=[exp.Star()])

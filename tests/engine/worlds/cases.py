@@ -92,7 +92,7 @@ class Asked:
             got = [list(row.values()) for row in run(self.warehouse, statement)]
             counted = total(self.warehouse, statement) if query.get("total") else None
         except Exception as error:  # whatever the store says of our SQL is the engine's fault
-            if any(each in str(error) for each in KNOWN):
+            if not self.catalog.types and any(each in str(error) for each in KNOWN):
                 return None
             return f"{statement.sql}\n{dict(statement.parameters)}\nerror: {_short(str(error))}"
         problem = compared(query, got, want, counted)
@@ -113,7 +113,7 @@ ALLOWED = ("reference cubes that lead to row multiplication", "which", "two join
 
 
 KNOWN = ("UNKNOWN_ELEMENT_OF_ENUM", "too big to place in Decimal", "compare decimal number due to overflow")
-"""What ClickHouse says of literals beyond the column's type, which the engine does not know: an error, no wrong row."""
+"""What ClickHouse says of literals beyond a type that the engine does not know: an error, no wrong row."""
 
 
 def filled(warehouse: Warehouse, world: World) -> None:
