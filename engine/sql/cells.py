@@ -98,7 +98,7 @@ def _stretch(renderer: Renderer, dimension: Dimension) -> Cell | None:
     strike no hour. Before 1970, when clocks were set by the sun, each moment is a cell of its own."""
     column, zone = renderer.member(dimension.full_name), renderer.zone
     kind = type_of(renderer.catalog, column)
-    step = _step(zone) if kind is not None and zone != "UTC" else None
+    step = _step(zone) if kind is not None else None
     if step is None or kind is None:
         return None
     if kind.name == "DateTime":

@@ -91,7 +91,9 @@ def bucket(
     if custom is not None and custom.interval is not None and custom.origin is not None:
         return custom_bucket(wall(moment, zone, kind), custom.interval, datetime.fromisoformat(custom.origin)), False
     if granularity not in _DAYS:
-        return call(_CLOCK[granularity], wall(moment, zone, kind)), False
+        local = wall(moment, zone, kind)
+        whole = kind is not None and kind.name in ("DateTime", *_DATES)
+        return (call(_CLOCK[granularity], local) if whole else _struck(local, granularity)), False
     function = _DAYS[granularity]
     if function and kind is not None and kind.name == "DateTime64":
         return call(function, moment, text(zone)), True
@@ -116,7 +118,13 @@ def wall_bucket(moment: exp.Expr, granularity: str, custom: Granularity | None) 
         function = _DAYS[granularity]
         day = call("toDate32", moment)
         return call(function, day) if function else day
-    return call(_CLOCK[granularity], moment)
+    return _struck(moment, granularity)
+
+
+def _struck(local: exp.Expr, granularity: str) -> exp.Expr:
+    """The start of the hour, minute or second of wall time; ClickHouse counts 23:59:59.999 before 1970 to the next."""
+    second = call(_CLOCK["second"], local)
+    return second if granularity == "second" else call(_CLOCK[granularity], second)
 
 
 def shown(moment: exp.Expr, is_date: bool) -> exp.Expr:
