@@ -43,6 +43,7 @@ class Queries:
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
         """/sql."""
         request = self.engine.normalize(payload)
+        await self.engine.ready()
         return orjson.dumps(sql_body(self.engine.compile(request, context), request), default=str)
 
     async def dry_run(self, payload: Any, context: SecurityContext) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.model.columns import type_of
 from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED, identifier, sub_query_alias
 from engine.plan.nodes import Edge, SubQuery, Tree
 from engine.query.bound import BoundFilter, BoundSegment, name_of
@@ -85,7 +87,8 @@ class Sources:
         rows = self.renderer.plan.query.rows.of(cube)
         if rows is None:
             return self._table(cube, alias)
-        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self._own_value)
+        kinds = partial(type_of, self.catalog)
+        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self._own_value, kinds=kinds)
         predicate = predicates.tree(rows)
         self.renderer.guards.setdefault(cube, []).append(predicate)
         select = exp.Select(expressions=[exp.Star()])
@@ -168,7 +171,7 @@ class Sources:
 
     def local(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
         """Wall time."""
-        return wall(arguments[0], self.renderer.zone)
+        return wall(arguments[0], self.renderer.zone, type_of(self.catalog, arguments[0]))
 
     def truncated(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
         """The bucket of a time dimension."""
@@ -185,7 +188,7 @@ class Sources:
     def _truncated(self, tree: exp.Expr, name: str) -> exp.Expr:
         cube, dimension, granularity = name.split(".")
         custom = self.catalog.cubes[cube].dimensions[dimension].granularities.get(granularity)
-        return bucket(tree, self.renderer.zone, granularity, custom)[0]
+        return bucket(tree, self.renderer.zone, granularity, custom, type_of(self.catalog, tree))[0]
 
 
 def _to_fill(node: exp.Expr) -> bool:
