@@ -59,6 +59,10 @@ class Sources:
             if shift.calendar is not None
         }
 
+    def shifts_calendar(self) -> bool:
+        """Whether the part at work shifts by a calendar's own SQL, so that the calendar stands twice."""
+        return bool(self._moved())
+
     def _shown(self, cube: str) -> exp.Expr:
         """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
         name = self._moved()[cube]
