@@ -47,6 +47,7 @@ class Queries:
         if not may_read_filters(self.engine.catalog, context):
             raise AccessDenied("Only an operator may read the SQL: it holds the row filters.", hint="Ask /dry-run.")
         request = self.engine.normalize(payload)
+        await self.engine.ready()
         return orjson.dumps(sql_body(self.engine.compile(request, context), request), default=str)
 
     async def dry_run(self, payload: Any, context: SecurityContext) -> bytes:

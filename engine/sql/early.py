@@ -24,6 +24,7 @@ from engine.query.bound import BoundDimension
 from engine.sql.cells import MARK
 from engine.sql.clauses import Body, column, from_, named, where
 from engine.sql.partials import Partials
+from engine.sql.semijoins import has_query, owners
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
@@ -44,11 +45,12 @@ def aggregated_early(renderer: Renderer, part: Part, source: exp.Select, natives
         return None
     alias = renderer.catalog.cubes[part.tree.root].alias
     solo = replace(part, tree=Tree(part.tree.root), fact_key=False)
-    partials = Partials(alias, shared=part.tree.multiplies(part.tree.root))
-    values = {leaf.name: partials.of(renderer.aggregates.of(leaf, solo)) for leaf in part.leaves}
-    work = _Split(alias, source.copy())
+    aggregates = {leaf.name: renderer.aggregates.of(leaf, solo) for leaf in part.leaves}
+    partials = Partials(alias, aggregates.values(), shared=part.tree.multiplies(part.tree.root))
+    values = {name: partials.of(value) for name, value in aggregates.items()}
+    work = Split(alias, source.copy())
     groups = [work.keyed(native) for native in natives]
-    if partials.failed or work.failed or not _few(renderer, part, work):
+    if partials.failed or work.failed or not are_few(renderer, part, work):
         return None
     outer = work.outer(partials.columns)
     found = {name: value for name, value in values.items() if value is not None}
@@ -67,7 +69,7 @@ def _above_cell(tree: exp.Expr) -> bool:
     return any(node is not tree and node.meta.get(MARK) for node in tree.walk() if node._meta)
 
 
-def _few(renderer: Renderer, part: Part, work: _Split) -> bool:
+def are_few(renderer: Renderer, part: Part, work: Split) -> bool:
     """Whether the keys are likely far fewer than the rows: not the fact's own key, no moments, few altogether. Without
     any key, no rows would still make a group."""
     if not work.keys:
@@ -89,7 +91,7 @@ def _is_fine(each: BoundDimension) -> bool:
 
 
 @dataclass(slots=True)
-class _Split:
+class Split:
     """A FROM … WHERE cut in two: what needs only the fact goes inside, the rest outside looks at keys `k0`, `k1` …"""
 
     alias: str
@@ -107,7 +109,7 @@ class _Split:
         self.join_keys = tuple(self.keys)
         where = self.source.args.get("where")
         for condition in _conjuncts(where.this) if where is not None else ():
-            if self._owners(condition) <= {self.alias} and condition.find(exp.Query) is None:
+            if owners(condition) <= {self.alias} and not has_query(condition):
                 self.inside.append(condition)
             else:
                 self.outside.append(self.keyed(condition))
@@ -116,7 +118,7 @@ class _Split:
         """The expression with its largest parts over the fact alone replaced by keys."""
         if type(tree) is exp.Column:
             return self._key(tree) if tree.table == self.alias else fresh(tree)
-        if tree.find(exp.Query) is not None:
+        if has_query(tree):
             self.failed = True
         root = exp.Paren(this=tree.copy())
         self._replace(root)
@@ -126,7 +128,7 @@ class _Split:
 
     def _replace(self, node: exp.Expr) -> None:
         for child in list(node.iter_expressions()):
-            if self._owners(child) == {self.alias} and not _above_cell(child):
+            if owners(child) == {self.alias} and not _above_cell(child):
                 child.replace(self._key(child))
             else:
                 self._replace(child)
@@ -135,11 +137,6 @@ class _Split:
         if tree not in self.keys:
             self.keys.append(fresh(tree))
         return column(f"k{self.keys.index(tree)}", self.alias)
-
-    def _owners(self, tree: exp.Expr) -> set[str]:
-        if type(tree) is exp.Column:
-            return {tree.table}
-        return {node.table for node in tree.find_all(exp.Column)}
 
     def outer(self, columns: Mapping[str, exp.Expr]) -> exp.Select:
         """`FROM (the fact by its keys) AS fact JOIN … WHERE …`."""
@@ -156,7 +153,7 @@ class _Split:
 
 
 def _once(
-    groups: Sequence[exp.Expr], work: _Split, partials: Partials, outer: exp.Select, values: Mapping[str, exp.Expr]
+    groups: Sequence[exp.Expr], work: Split, partials: Partials, outer: exp.Select, values: Mapping[str, exp.Expr]
 ) -> Body:
     """Where joins multiply the fact: each of its keys once a group."""
     keys = [column(f"k{index}", work.alias) for index in range(len(work.keys))]

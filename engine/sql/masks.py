@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from engine.model.catalog import Dimension, Mask
+from engine.model.columns import type_of
 from engine.model.markers import as_operand
 from engine.query.access import NOTHING
 from engine.sql.filters import Predicates
@@ -45,7 +47,9 @@ def _present(renderer: Renderer, name: str, mask: exp.Expr) -> exp.Expr:
 
 def shown(renderer: Renderer, name: str) -> exp.Expr:
     """Whether a row shows the member's own value."""
-    predicates = Predicates(renderer.parameters, renderer.zone, renderer.sources.own_value)
+    predicates = Predicates(
+        renderer.parameters, renderer.zone, renderer.sources.own_value, kinds=partial(type_of, renderer.catalog)
+    )
     return predicates.tree(renderer.plan.query.masks.get(name, NOTHING))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.model.columns import type_of
 from engine.model.markers import (
     CONTEXT,
     FILTERED,
@@ -69,6 +71,10 @@ class Sources:
             if shift.calendar is not None
         }
 
+    def shifts_calendar(self) -> bool:
+        """Whether the part at work shifts by a calendar's own SQL, so that the calendar stands twice."""
+        return bool(self._moved())
+
     def _shown(self, cube: str) -> exp.Expr:
         """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
         name = self._moved()[cube]
@@ -97,7 +103,8 @@ class Sources:
         rows = self.renderer.plan.query.rows.of(cube)
         if rows is None:
             return self._table(cube, alias)
-        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self.own_value)
+        kinds = partial(type_of, self.catalog)
+        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self.own_value, kinds=kinds)
         predicate = predicates.tree(rows)
         self.renderer.guards.setdefault(cube, []).append(predicate)
         select = exp.Select(expressions=[exp.Star()])
@@ -188,7 +195,7 @@ class Sources:
 
     def local(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
         """Wall time."""
-        return wall(arguments[0], self.renderer.zone)
+        return wall(arguments[0], self.renderer.zone, type_of(self.catalog, arguments[0]))
 
     def truncated(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
         """The bucket of a time dimension."""
@@ -213,7 +220,7 @@ class Sources:
     def _truncated(self, tree: exp.Expr, name: str) -> exp.Expr:
         cube, dimension, granularity = name.split(".")
         custom = self.catalog.cubes[cube].dimensions[dimension].granularities.get(granularity)
-        return bucket(tree, self.renderer.zone, granularity, custom)[0]
+        return bucket(tree, self.renderer.zone, granularity, custom, type_of(self.catalog, tree))[0]
 
 
 def _to_fill(node: exp.Expr) -> bool:

@@ -7,6 +7,7 @@ around it), works out that cube's row filter once more, and looks for it in the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from sqlglot import exp
 
 from core.errors import AccessDenied
 from engine.model.catalog import Catalog
+from engine.model.columns import type_of
 from engine.model.markers import SCAN
 from engine.plan.nodes import Part, Plan, Series, StagePart
 from engine.query.bound import BoundTree
@@ -104,7 +106,9 @@ class _Look:
     def _rendered(self, rows: BoundTree) -> Key:
         parameters = Parameters()
         fresh = Renderer(self.plan, parameters, {}, [])
-        tree = Predicates(parameters, fresh.zone, fresh.sources.own_value).tree(rows)
+        tree = Predicates(parameters, fresh.zone, fresh.sources.own_value, kinds=partial(type_of, self.catalog)).tree(
+            rows
+        )
         return _key_of(tree, {recipe.name: recipe for recipe in parameters.recipes})
 
 
