@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from core.errors import AccessDenied
 from engine.model.catalog import Catalog, Cube, View, ViewMember
@@ -36,6 +39,7 @@ class Access:
         self.catalog = catalog
         self.groups = groups
         self.attributes = dict(attributes)
+        self._rows: dict[tuple[str, frozenset[tuple[int, ...]]], BoundTree | None] = {}
 
     def policies(self, owner: Cube | View) -> tuple[Policy, ...] | None:
         """The policies that apply to the caller; None where the cube or view has no policy at all."""
@@ -81,6 +85,12 @@ class Access:
 
     def rows(self, owner: Cube | View, granted: Sequence[tuple[Policy, ...]]) -> BoundTree | None:
         """The row filter of a cube or view: any granting policy suffices for a member, all members must agree."""
+        key = owner.name, frozenset(tuple(map(id, each)) for each in granted)
+        if key not in self._rows:
+            self._rows[key] = self._filter(owner, granted)
+        return self._rows[key]
+
+    def _filter(self, owner: Cube | View, granted: Sequence[tuple[Policy, ...]]) -> BoundTree | None:
         policies = self.policies(owner)
         tenant = owner.tenant if isinstance(owner, Cube) else None
         if policies is None:
@@ -145,6 +155,23 @@ class Access:
             else:
                 values.append(value)
         return tuple(values)
+
+
+_known: WeakKeyDictionary[Catalog, OrderedDict[Hashable, Access]] = WeakKeyDictionary()
+_KEPT = 500
+_lock = Lock()
+
+
+def access_of(catalog: Catalog, groups: frozenset[str], attributes: tuple[tuple[str, Slot | None], ...]) -> Access:
+    """The one `Access` for callers of this shape, so that each of their filters is worked out once."""
+    with _lock:
+        kept = _known.setdefault(catalog, OrderedDict())
+        found = kept.get((groups, attributes))
+        if found is None:
+            found = kept[groups, attributes] = Access(catalog, groups, attributes)
+            if len(kept) > _KEPT:
+                kept.popitem(last=False)
+        return found
 
 
 def _grants(policy: Policy, name: str) -> bool:

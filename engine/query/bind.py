@@ -14,7 +14,7 @@ from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
 from engine.model.rights import Policy
 from engine.model.terms import PREDEFINED
-from engine.query.access import Access
+from engine.query.access import Access, access_of
 from engine.query.bound import (
     BoundDimension,
     BoundFilter,
@@ -76,7 +76,7 @@ class _Binder:
 def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     """The bound query; UnknownMember, InvalidQuery or AccessDenied if it cannot be asked."""
     query = shape.query
-    binder = _Binder(catalog, Access(catalog, shape.groups, shape.attributes))
+    binder = _Binder(catalog, access_of(catalog, shape.groups, shape.attributes))
     _check_zone(query.timezone)
     dimensions = _dimensions(binder, query)
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))

@@ -41,6 +41,8 @@ class Lifted:
 def lift(query: Query, context: SecurityContext) -> Lifted:
     """Take the literals out of the query and the caller's attributes."""
     values: list[Any] = []
+    # The caller's come first: their places are then the same in all his questions.
+    attributes = tuple(sorted(_attributes(context.attributes, values), key=lambda pair: pair[0]))
     shaped = replace(
         query,
         time_dimensions=_time_dimensions(query.time_dimensions, values),
@@ -48,7 +50,6 @@ def lift(query: Query, context: SecurityContext) -> Lifted:
         limit=None if query.limit is None else 1,
         offset=None if query.offset is None else 1,
     )
-    attributes = tuple(sorted(_attributes(context.attributes, values), key=lambda pair: pair[0]))
     return Lifted(Shape(shaped, context.groups, attributes), values)
 
 

@@ -6,6 +6,7 @@ around it), works out that cube's row filter once more, and looks for it in the 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -25,6 +26,8 @@ from engine.sql.render import Rendered, Renderer
 
 _known: WeakKeyDictionary[Catalog, Mapping[str, tuple[str, ...]]] = WeakKeyDictionary()
 Key = tuple[Any, ...]
+_filters: WeakKeyDictionary[Catalog, OrderedDict[tuple[str, BoundTree], Key]] = WeakKeyDictionary()
+_KEPT = 2000
 
 
 def verify(rendered: Rendered) -> Rendered:
@@ -104,6 +107,15 @@ class _Look:
         return self._keys[cube]
 
     def _rendered(self, rows: BoundTree) -> Key:
+        kept = _filters.setdefault(self.catalog, OrderedDict())
+        key = self.plan.query.timezone, rows
+        if key not in kept:
+            kept[key] = self._worked_out(rows)
+            if len(kept) > _KEPT:
+                kept.popitem(last=False)
+        return kept[key]
+
+    def _worked_out(self, rows: BoundTree) -> Key:
         parameters = Parameters()
         fresh = Renderer(self.plan, parameters, {}, [])
         tree = Predicates(parameters, fresh.zone, fresh.sources.own_value, kinds=partial(type_of, self.catalog)).tree(
