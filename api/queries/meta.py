@@ -110,18 +110,8 @@ def _measure(catalog: Catalog, context: SecurityContext, each: Measure | ViewMem
         "cumulative": bool(measure.extra.get("cumulative") or measure.extra.get("rolling_window")),
         "type": member_type(measure),
         "aggType": _camel(measure.type),
-        **_drill(catalog, context, each),
+        **drill(catalog, each, context),
         **_alias(each),
-    }
-
-
-def _drill(catalog: Catalog, context: SecurityContext, each: Measure | ViewMember) -> Json:
-    """The members to drill down to, without those which the caller may not ask for."""
-    told = drill(catalog, each)
-    grouped = told["drillMembersGrouped"]
-    return {
-        "drillMembers": _visible_names(catalog, context, told["drillMembers"]),
-        "drillMembersGrouped": {kind: _visible_names(catalog, context, names) for kind, names in grouped.items()},
     }
 
 

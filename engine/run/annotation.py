@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from engine.model.catalog import Catalog, Dimension, Measure, Member, Segment, ViewMember
 from engine.model.terms import PREDEFINED, Granularity
+from engine.query.access import SecurityContext, may_ask
 from engine.query.request import Query
 
 Json = dict[str, Any]
@@ -14,17 +15,17 @@ Json = dict[str, Any]
 _OWN_TYPES = frozenset({"string", "time", "boolean"})
 
 
-def annotate(catalog: Catalog, query: Query) -> Json:
+def annotate(catalog: Catalog, query: Query, context: SecurityContext) -> Json:
     """The four maps of an answer: measures, dimensions, segments, time dimensions."""
     return {
-        "measures": _named(catalog, query.measures),
-        "dimensions": _named(catalog, query.dimensions),
-        "segments": _named(catalog, query.segments),
-        "timeDimensions": _times(catalog, query),
+        "measures": _named(catalog, query.measures, context),
+        "dimensions": _named(catalog, query.dimensions, context),
+        "segments": _named(catalog, query.segments, context),
+        "timeDimensions": _times(catalog, query, context),
     }
 
 
-def describe(catalog: Catalog, member: Member | ViewMember) -> Json:
+def describe(catalog: Catalog, member: Member | ViewMember, context: SecurityContext) -> Json:
     """Titles, type and format of one member; what is not given is left out."""
     primitive = member.member if isinstance(member, ViewMember) else member
     shown = member.shown
@@ -33,7 +34,7 @@ def describe(catalog: Catalog, member: Member | ViewMember) -> Json:
         told |= {"type": member_type(primitive), "format": shown.format, "currency": shown.currency}
     told["meta"] = shown.meta
     told = {key: value for key, value in told.items() if value is not None}
-    return told | (drill(catalog, member) if isinstance(primitive, Measure) else {})
+    return told | (drill(catalog, member, context) if isinstance(primitive, Measure) else {})
 
 
 def member_type(member: Measure | Dimension) -> str:
@@ -43,14 +44,16 @@ def member_type(member: Measure | Dimension) -> str:
     return member.type if member.type in _OWN_TYPES else "number"
 
 
-def drill(catalog: Catalog, member: Member | ViewMember) -> Json:
-    """The members to drill down to, all together and by kind; a view's are those that it has, under its names."""
+def drill(catalog: Catalog, member: Member | ViewMember, context: SecurityContext) -> Json:
+    """The members to drill down to which the caller may ask for, all together and by kind; a view's are those that it
+    has, under its names."""
     primitive = cast(Measure, member.member if isinstance(member, ViewMember) else member)
     members = [_full_name(primitive.cube, name) for name in primitive.drill_members]
     if isinstance(member, ViewMember):
         view = catalog.views[member.view]
         own = {each.alias_member: each.full_name for each in (*view.dimensions.values(), *view.measures.values())}
         members = [own[name] for name in members if name in own]
+    members = [name for name in members if may_ask(catalog, context, name)]
     measures = [name for name in members if isinstance(catalog.primitive(name), Measure)]
     dimensions = [name for name in members if name not in measures]
     return {"drillMembers": members, "drillMembersGrouped": {"measures": measures, "dimensions": dimensions}}
@@ -78,16 +81,16 @@ def describe_granularity(own: Granularity) -> Json:
     return {key: value for key, value in told.items() if value is not None}
 
 
-def _named(catalog: Catalog, names: Iterable[str]) -> Json:
-    return {name: describe(catalog, catalog.member(name)) for name in names}
+def _named(catalog: Catalog, names: Iterable[str], context: SecurityContext) -> Json:
+    return {name: describe(catalog, catalog.member(name), context) for name in names}
 
 
-def _times(catalog: Catalog, query: Query) -> Json:
+def _times(catalog: Catalog, query: Query, context: SecurityContext) -> Json:
     found: Json = {}
     for time in query.time_dimensions:
         if time.granularity is None:
             continue
-        told = describe(catalog, catalog.member(time.dimension))
+        told = describe(catalog, catalog.member(time.dimension), context)
         dimension = cast(Dimension, catalog.primitive(time.dimension))
         found[f"{time.dimension}.{time.granularity}"] = told | {"granularity": granularity(dimension, time.granularity)}
         found[time.dimension] = told

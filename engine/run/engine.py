@@ -113,12 +113,14 @@ class Engine:
 
     async def _answer(self, request: Request, context: SecurityContext, ask: Ask) -> Answer:
         statements = self.compile(request, context)
-        one = [self._one(index, statement, request, ask) for index, statement in enumerate(statements)]
+        one = [self._one(index, statement, request, context, ask) for index, statement in enumerate(statements)]
         with discreet(self.catalog, context):
             results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
         return Answer(request, tuple(results))
 
-    async def _one(self, index: int, statement: Statement, request: Request, ask: Ask) -> Result:
+    async def _one(
+        self, index: int, statement: Statement, request: Request, context: SecurityContext, ask: Ask
+    ) -> Result:
         query = request.queries[index]
         table, total = await asyncio.gather(self._rows(query, statement, ask), self._total(query, statement, ask))
         return Result(
@@ -126,7 +128,7 @@ class Engine:
             request.echoes[index],
             statement.columns,
             table,
-            annotate(self.catalog, query),
+            annotate(self.catalog, query, context),
             total,
             _constants(request, query),
             _copies(request, query),
