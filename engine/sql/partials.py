@@ -19,6 +19,8 @@ _NAMES: Mapping[type[exp.Expr], str] = {
     exp.ApproxDistinct: "uniq",
 }
 _CALLED = {"count": "count", "countIf": "count", "sum": "sum", "min": "min", "max": "max", "avg": "avg"}
+_UNCUT = (exp.Column, exp.AggFunc, exp.Window, exp.Query, exp.Filter)
+_WHOLE = (exp.Distinct, exp.Query, exp.Window)
 _DISTINCT = {"uniqExact": "uniqExact", "uniq": "uniq"}
 
 
@@ -35,10 +37,7 @@ class Partials:
         """The value over partial results; None (and `failed`) if it is no formula over aggregates that we can cut."""
         root = exp.Paren(this=value)
         self._cut(root)
-        made = {id(node) for node in root.find_all(exp.Column) if node.name in self.columns}
-        stray = any(id(node) not in made for node in root.find_all(exp.Column))
-        if stray or root.find(exp.AggFunc, exp.Window, exp.Query, exp.Filter):
-            self.failed = True
+        if self.failed:
             return None
         result = root.this
         result.pop()
@@ -49,35 +48,47 @@ class Partials:
         return call("any", column(name, self._alias))
 
     def _cut(self, node: exp.Expr) -> None:
+        """Replace each aggregate; a column, a window or a query that stands outside of them cannot be had later."""
         for child in list(node.iter_expressions()):
             cut = self._parts(child)
             if cut is not None:
                 child.replace(cut)
+            elif isinstance(child, _UNCUT):
+                self.failed = True
             else:
                 self._cut(child)
 
     def _parts(self, node: exp.Expr) -> exp.Expr | None:
         """The aggregate in two steps; None if the node is none that can be cut, or reads more than the fact."""
         name = _function(node)
-        if name is None or node.find(exp.Distinct, exp.Query, exp.Window) or not self._is_own(node):
+        if name is None or not self._is_own(node):
             return None
         if name in _DISTINCT.values():
             return None if self.shared else self._state(name, node)
         return _TOTALS[name](self, node)
 
     def _is_own(self, node: exp.Expr) -> bool:
-        return all(each.table == self._alias for each in node.find_all(exp.Column))
+        """Whether the aggregate reads nothing but columns of the fact, as they are."""
+        for each in node.walk():
+            if isinstance(each, exp.Column):
+                if each.table != self._alias:
+                    return False
+            elif isinstance(each, _WHOLE):
+                return False
+        return True
 
     def _partial(self, value: exp.Expr) -> exp.Column:
-        name = next((known for known, tree in self.columns.items() if tree == value), f"a{len(self.columns)}")
-        self.columns.setdefault(name, value)
+        name = next((known for known, tree in self.columns.items() if tree == value), None)
+        if name is None:
+            name = f"a{len(self.columns)}"
+            self.columns[name] = value
         return column(name, self._alias)
 
     def _count(self, node: exp.Expr) -> exp.Expr:
-        return call("coalesce", call("sum", self._partial(node.copy())), number(0))
+        return call("coalesce", call("sum", self._partial(node)), number(0))
 
     def _same(self, node: exp.Expr) -> exp.Expr:
-        return call(str(_function(node)), self._partial(node.copy()))
+        return call(str(_function(node)), self._partial(node))
 
     def _avg(self, node: exp.Expr) -> exp.Expr:
         """Sum by count; a Float64 as `avg` gives it."""
