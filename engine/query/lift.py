@@ -74,7 +74,7 @@ def kind_of(value: Any) -> str:
 
 def kind_of_list(values: list[Any]) -> str:
     """The kind that all the values have in common."""
-    if set(map(type, values)) == {int} and -(2**63) <= min(values) and max(values) < 2**63:
+    if set(map(type, values)) == {int} and min(values) >= -(2**63) and max(values) < 2**63:
         return "int"
     kinds = {kind_of(value) for value in values}
     if len(kinds) == 1:
