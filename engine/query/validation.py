@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -35,7 +36,6 @@ _SAFE_INTEGER = 2**53 - 1
 _MEMBER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
 _DIMENSION = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)?$"
 _ORDER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
-_ZONES = {name.lower(): name for name in available_timezones()}
 
 
 def check_json(value: Json) -> None:
@@ -135,7 +135,13 @@ def check_query(query: Json, path: str = "value") -> None:
 
 def canonical_zone(name: str) -> str | None:
     """The IANA name in its own spelling, or None."""
-    return _ZONES.get(name.lower())
+    return _zones().get(name.lower())
+
+
+@cache
+def _zones() -> Mapping[str, str]:
+    """Found when they are first asked for: the search takes longer than the import of a module should."""
+    return {name.lower(): name for name in available_timezones()}
 
 
 def _invalid(path: str, problem: str) -> InvalidQuery:
