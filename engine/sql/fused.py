@@ -127,7 +127,8 @@ class _Fused:
         interval = renderer.interval(dimension)
         if unit is None or (interval is None and each.custom is None and unit == each.granularity):
             return renderer.native(each)
-        return wall_bucket(local_of(cell(renderer, dimension, unit), unit, interval), each.granularity, each.custom)
+        found = cell(renderer, dimension, unit)
+        return wall_bucket(local_of(found, found.key, interval), each.granularity, each.custom)
 
     def _lengths(self, name: str) -> Iterator[Interval]:
         for part in self.parts:
