@@ -126,11 +126,9 @@ def require(*roles: str) -> Access:
     return Access(*roles)
 
 
-async def security_context(
-    connection: HTTPConnection, principal: Annotated[Principal, Depends(current_principal)]
-) -> SecurityContext:
+async def security_context(connection: HTTPConnection) -> SecurityContext:
     """What the access policies of the model look at."""
-    return await get_services(connection).identities.context(principal)
+    return await get_services(connection).identities.context(await current_principal(connection))
 
 
 async def _services(connection: HTTPConnection) -> Services:

@@ -20,7 +20,7 @@ from engine.model.catalog import (
 )
 from engine.model.lint import member_name
 from engine.query.access import SecurityContext, may_ask, visible
-from engine.run.annotation import describe_granularity, drill, member_type
+from engine.run.annotation import describe_granularity, drill, may_drill, member_type
 
 Json = dict[str, Any]
 _SUGGESTIONS = ("suggest_filter_values", "enable_suggestions")
@@ -110,7 +110,7 @@ def _measure(catalog: Catalog, context: SecurityContext, each: Measure | ViewMem
         "cumulative": bool(measure.extra.get("cumulative") or measure.extra.get("rolling_window")),
         "type": member_type(measure),
         "aggType": _camel(measure.type),
-        **drill(catalog, each, context),
+        **may_drill(drill(catalog, each), catalog, context),
         **_alias(each),
     }
 

@@ -40,12 +40,16 @@ class Access:
         self.groups = groups
         self.attributes = dict(attributes)
         self._rows: dict[tuple[str, frozenset[tuple[int, ...]]], BoundTree | None] = {}
+        self._known: dict[str, tuple[Policy, ...]] = {}
 
     def policies(self, owner: Cube | View) -> tuple[Policy, ...] | None:
         """The policies that apply to the caller; None where the cube or view has no policy at all."""
         if not owner.policies:
             return None
-        return tuple(policy for policy in owner.policies if self._applies(policy))
+        known = self._known.get(owner.name)
+        if known is None:
+            known = self._known[owner.name] = tuple(policy for policy in owner.policies if self._applies(policy))
+        return known
 
     def _applies(self, policy: Policy) -> bool:
         if "*" not in policy.groups and not (policy.groups & self.groups):
@@ -97,8 +101,9 @@ class Access:
             return self._of_tenant(owner, tenant) if isinstance(owner, Cube) and tenant is not None else None
         if not policies:
             raise AccessDenied(f"You may not read '{owner.name}'.", member=owner.name)
+        unlike = {tuple(map(id, each)): each for each in granted or [policies]}
         found: dict[BoundTree, None] = {}
-        for each in granted or [policies]:
+        for each in unlike.values():
             if isinstance(owner, Cube) and tenant is not None and not any(policy.allow_all for policy in each):
                 found[self._of_tenant(owner, tenant)] = None
             tree = self._any(owner, each)

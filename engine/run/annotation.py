@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from engine.model.catalog import Catalog, Dimension, Measure, Member, Segment, ViewMember
 from engine.model.terms import PREDEFINED, Granularity
@@ -12,6 +13,7 @@ from engine.query.request import Query
 
 Json = dict[str, Any]
 
+_known: WeakKeyDictionary[Catalog, dict[str, Json]] = WeakKeyDictionary()
 _OWN_TYPES = frozenset({"string", "time", "boolean"})
 
 
@@ -25,7 +27,7 @@ def annotate(catalog: Catalog, query: Query, context: SecurityContext) -> Json:
     }
 
 
-def describe(catalog: Catalog, member: Member | ViewMember, context: SecurityContext) -> Json:
+def describe(catalog: Catalog, member: Member | ViewMember) -> Json:
     """Titles, type and format of one member; what is not given is left out."""
     primitive = member.member if isinstance(member, ViewMember) else member
     shown = member.shown
@@ -34,7 +36,7 @@ def describe(catalog: Catalog, member: Member | ViewMember, context: SecurityCon
         told |= {"type": member_type(primitive), "format": shown.format, "currency": shown.currency}
     told["meta"] = shown.meta
     told = {key: value for key, value in told.items() if value is not None}
-    return told | (drill(catalog, member, context) if isinstance(primitive, Measure) else {})
+    return told | (drill(catalog, member) if isinstance(primitive, Measure) else {})
 
 
 def member_type(member: Measure | Dimension) -> str:
@@ -44,19 +46,27 @@ def member_type(member: Measure | Dimension) -> str:
     return member.type if member.type in _OWN_TYPES else "number"
 
 
-def drill(catalog: Catalog, member: Member | ViewMember, context: SecurityContext) -> Json:
-    """The members to drill down to which the caller may ask for, all together and by kind; a view's are those that it
-    has, under its names."""
+def drill(catalog: Catalog, member: Member | ViewMember) -> Json:
+    """The members to drill down to, all together and by kind; a view's are those that it has, under its names."""
     primitive = cast(Measure, member.member if isinstance(member, ViewMember) else member)
     members = [_full_name(primitive.cube, name) for name in primitive.drill_members]
     if isinstance(member, ViewMember):
         view = catalog.views[member.view]
         own = {each.alias_member: each.full_name for each in (*view.dimensions.values(), *view.measures.values())}
         members = [own[name] for name in members if name in own]
-    members = [name for name in members if may_ask(catalog, context, name)]
     measures = [name for name in members if isinstance(catalog.primitive(name), Measure)]
     dimensions = [name for name in members if name not in measures]
     return {"drillMembers": members, "drillMembersGrouped": {"measures": measures, "dimensions": dimensions}}
+
+
+def may_drill(told: Json, catalog: Catalog, context: SecurityContext) -> Json:
+    """What `drill` tells, without the members for which the caller may not ask."""
+    grouped = told["drillMembersGrouped"]
+    kept = {name for name in told["drillMembers"] if may_ask(catalog, context, name)}
+    return {
+        "drillMembers": [name for name in told["drillMembers"] if name in kept],
+        "drillMembersGrouped": {kind: [name for name in names if name in kept] for kind, names in grouped.items()},
+    }
 
 
 def _full_name(cube: str, name: str) -> str:
@@ -81,8 +91,17 @@ def describe_granularity(own: Granularity) -> Json:
     return {key: value for key, value in told.items() if value is not None}
 
 
+def _told(catalog: Catalog, name: str, context: SecurityContext) -> Json:
+    """`describe` of a name as far as the caller may be told; kept, for nobody changes what he is told."""
+    known = _known.setdefault(catalog, {})
+    told = known.get(name)
+    if told is None:
+        told = known[name] = describe(catalog, catalog.member(name))
+    return told | may_drill(told, catalog, context) if told.get("drillMembers") else told
+
+
 def _named(catalog: Catalog, names: Iterable[str], context: SecurityContext) -> Json:
-    return {name: describe(catalog, catalog.member(name), context) for name in names}
+    return {name: _told(catalog, name, context) for name in names}
 
 
 def _times(catalog: Catalog, query: Query, context: SecurityContext) -> Json:
@@ -90,7 +109,7 @@ def _times(catalog: Catalog, query: Query, context: SecurityContext) -> Json:
     for time in query.time_dimensions:
         if time.granularity is None:
             continue
-        told = describe(catalog, catalog.member(time.dimension), context)
+        told = _told(catalog, time.dimension, context)
         dimension = cast(Dimension, catalog.primitive(time.dimension))
         found[f"{time.dimension}.{time.granularity}"] = told | {"granularity": granularity(dimension, time.granularity)}
         found[time.dimension] = told

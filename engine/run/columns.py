@@ -17,8 +17,8 @@ from engine.model.catalog import Catalog, Columns
 from engine.model.columns import Types, read_type, typed
 from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED
 
-PATIENCE, LIFETIME = 3.0, 60.0
-"""For so many seconds the first question waits for the types; after so many they are read again."""
+PATIENCE, LIFETIME, OLD = 3.0, 15.0, 60.0
+"""For so many seconds a question waits for the types; so old they are read again; so old a question waits for that."""
 _OF_THE_QUESTION = (CONTEXT, LOCAL, TRUNCATED)
 
 
@@ -33,12 +33,12 @@ class KnownTypes:
         self._began = 0.0
 
     async def ready(self) -> None:
-        """Before the first question the types are read; now and then again, beside the questions."""
-        task = self._reading
-        if task is None or (task.done() and time.monotonic() - self._began > LIFETIME):
+        """Read the types before the first question, then now and then beside the questions; after a rest before one."""
+        age, task = time.monotonic() - self._began, self._reading
+        if task is None or (task.done() and age > LIFETIME):
             task = self._start()
-        if not self._types and not task.done():
-            await asyncio.wait({task}, timeout=PATIENCE)
+        if not task.done() and (not self._types or age > OLD):
+            await asyncio.wait({task}, timeout=max(0.0, self._began + PATIENCE - time.monotonic()))
 
     async def refresh(self) -> bool:
         """Read them now, but not twice a second; whether they are others than before."""

@@ -122,7 +122,11 @@ class Engine:
         self, index: int, statement: Statement, request: Request, context: SecurityContext, ask: Ask
     ) -> Result:
         query = request.queries[index]
-        table, total = await asyncio.gather(self._rows(query, statement, ask), self._total(query, statement, ask))
+        total: int | None = None
+        if query.total and statement.total is not None:
+            table, total = await asyncio.gather(self._rows(query, statement, ask), _total(statement, ask))
+        else:
+            table = await self._rows(query, statement, ask)
         return Result(
             query,
             request.echoes[index],
@@ -139,13 +143,12 @@ class Engine:
             return Table(tuple([] for _ in statement.columns), clock.now())
         return await ask(statement)
 
-    async def _total(self, query: Query, statement: Statement, ask: Ask) -> int | None:
-        if not query.total or statement.total is None:
-            return None
-        # The driver takes `%` for a mark of its own where it is given parameters that the text has no place for.
-        bound = {name: value for name, value in statement.parameters.items() if name not in ("limit", "offset")}
-        count = replace(statement, sql=statement.total, parameters=bound, columns=_TOTAL, total=None)
-        return int((await ask(count)).columns[0][0])
+
+async def _total(statement: Statement, ask: Ask) -> int:
+    # The driver takes `%` for a mark of its own where it is given parameters that the text has no place for.
+    bound = {name: value for name, value in statement.parameters.items() if name not in ("limit", "offset")}
+    count = replace(statement, sql=statement.total or "", parameters=bound, columns=_TOTAL, total=None)
+    return int((await ask(count)).columns[0][0])
 
 
 def _constants(request: Request, query: Query) -> tuple[tuple[str, str], ...]:

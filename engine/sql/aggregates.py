@@ -100,10 +100,18 @@ class Aggregates:
         return exp.Case(ifs=[exp.If(this=condition, true=value)])
 
     def _own_condition(self, leaf: Leaf) -> exp.Expr | None:
-        return self.renderer.sources.timed(leaf.condition.copy()) if leaf.condition is not None else None
+        if leaf.condition is None:
+            return None
+        name, sources = leaf.measure.full_name, self.renderer.sources
+        if leaf.condition is self.catalog.expanded[name].condition:
+            return sources.spelled(name, condition=True)
+        return sources.timed(leaf.condition.copy())
 
     def _value(self, leaf: Leaf) -> exp.Expr:
-        return self.renderer.sources.timed(leaf.tree.copy() if leaf.tree is not None else exp.null())
+        name, sources = leaf.measure.full_name, self.renderer.sources
+        if leaf.tree is self.catalog.expanded[name].tree:
+            return sources.spelled(name)
+        return sources.timed(leaf.tree.copy() if leaf.tree is not None else exp.null())
 
     def _keys(self, cube: str) -> list[exp.Expr]:
         primary = self.catalog.cubes[cube].primary_key

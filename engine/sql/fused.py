@@ -78,10 +78,15 @@ class _Fused:
         groups = [[work.keyed(native) for native in self._natives(part)] for part in self.parts]
         columns: dict[str, exp.Expr] = {}
         values = [self._values(index, own[index], columns) for index in range(len(self.parts))]
-        if self.failed or work.failed or not are_few(self.renderer, self.parts[0], work):
+        whole = not groups[0] and not work.keys
+        if self.failed or work.failed or not (whole or are_few(self.renderer, self.parts[0], work)):
             return None
         if all(condition is not None for condition in own):
             work.inside.append(exp.Paren(this=_any([_closed(each) for each in own if each is not None])))
+        if whole:
+            every = {name: value for part in values for name, value in part.items() if value is not None}
+            outputs = [named(every.get(name, exp.Null()), place) for name, place in places.items()]
+            return grouped(outputs, work.outer(columns), ())
         counts = [self._count(condition, columns) for condition in own]
         outer = self._spread(work.outer(columns), counts)
         natives = [self._picked([group[place] for group in groups]) for place in range(len(groups[0]))]

@@ -58,7 +58,7 @@ class Parameters:
         one: Callable[[Any], Any] = float if single == "float" else int
         if kind == single:
             return self.add(value, TYPES[single], one)
-        return self.add(value, f"Array({TYPES[single]})", lambda texts: [one(text) for text in texts])
+        return self.add(value, f"Array({TYPES[single]})", lambda texts: list(map(one, texts)))
 
     def flag(self, value: Slot | str, member: str) -> exp.Placeholder:
         """True or false (`1` and `0` will do), or a list of such."""

@@ -20,6 +20,8 @@ _NAMES: Mapping[type[exp.Expr], str] = {
     exp.ApproxDistinct: "uniq",
 }
 _CALLED = {"count": "count", "countIf": "count", "sum": "sum", "min": "min", "max": "max", "avg": "avg"}
+_UNCUT = (exp.Column, exp.AggFunc, exp.Window, exp.Query, exp.Filter)
+_WHOLE = (exp.Distinct, exp.Query, exp.Window)
 _DISTINCT = {"uniqExact": "uniqExact", "uniq": "uniq"}
 _QUANTILES = frozenset(
     f"quantile{kind}" for kind in ("Exact", "ExactLow", "ExactHigh", "ExactInclusive", "ExactExclusive", "BFloat16")
@@ -35,7 +37,6 @@ class Partials:
         self.shared = shared
         self._prefix = prefix
         self._values = values
-        self._merges: set[int] = set()
         self.failed = False
         self.columns: dict[str, exp.Expr] = {}
         self._alias = alias
@@ -44,11 +45,7 @@ class Partials:
         """The value over partial results; None (and `failed`) if it is no formula over aggregates that we can cut."""
         root = exp.Paren(this=value)
         self._cut(root)
-        made = {id(node) for node in root.find_all(exp.Column) if node.name in self.columns}
-        stray = any(id(node) not in made for node in root.find_all(exp.Column))
-        left = (node for node in root.find_all(exp.AggFunc, exp.Window, exp.Query, exp.Filter))
-        if stray or any(id(node) not in self._merges for node in left):
-            self.failed = True
+        if self.failed:
             return None
         result = root.this
         result.pop()
@@ -59,17 +56,20 @@ class Partials:
         return call("any", column(name, self._alias))
 
     def _cut(self, node: exp.Expr) -> None:
+        """Replace each aggregate; a column, a window or a query that stands outside of them cannot be had later."""
         for child in list(node.iter_expressions()):
             cut = self._parts(child)
             if cut is not None:
                 child.replace(cut)
+            elif isinstance(child, _UNCUT):
+                self.failed = True
             else:
                 self._cut(child)
 
     def _parts(self, node: exp.Expr) -> exp.Expr | None:
         """The aggregate in two steps; None if the node is none that can be cut, or reads more than the fact."""
         name = _function(node)
-        if name is None or node.find(exp.Distinct, exp.Query, exp.Window) or not self._is_own(node):
+        if name is None or not self._is_own(node):
             return None
         if name in _DISTINCT.values():
             return None if self.shared else self._state(name, node)
@@ -78,20 +78,27 @@ class Partials:
         return _TOTALS[name](self, node)
 
     def _is_own(self, node: exp.Expr) -> bool:
-        return all(each.table == self._alias for each in node.find_all(exp.Column))
+        """Whether the aggregate reads nothing but columns of the fact, as they are."""
+        for each in node.walk():
+            if isinstance(each, exp.Column):
+                if each.table != self._alias:
+                    return False
+            elif isinstance(each, _WHOLE):
+                return False
+        return True
 
     def _partial(self, value: exp.Expr) -> exp.Column:
-        name = next(
-            (known for known, tree in self.columns.items() if tree == value), f"{self._prefix}{len(self.columns)}"
-        )
-        self.columns.setdefault(name, value)
+        name = next((known for known, tree in self.columns.items() if tree == value), None)
+        if name is None:
+            name = f"{self._prefix}{len(self.columns)}"
+            self.columns[name] = value
         return column(name, self._alias)
 
     def _count(self, node: exp.Expr) -> exp.Expr:
-        return call("coalesce", call("sum", self._partial(node.copy())), number(0))
+        return call("coalesce", call("sum", self._partial(node)), number(0))
 
     def _same(self, node: exp.Expr) -> exp.Expr:
-        return call(str(_function(node)), self._partial(node.copy()))
+        return call(str(_function(node)), self._partial(node))
 
     def _avg(self, node: exp.Expr) -> exp.Expr:
         """Sum by count; a Float64 as `avg` gives it."""
@@ -112,7 +119,6 @@ class Partials:
         several = name if len(levels) == 1 else name.replace("quantile", "quantiles")
         state = self._partial(_with_levels(f"{several}State", levels, value.copy()))
         merged = _with_levels(f"{several}Merge", levels, state)
-        self._merges.add(id(merged))
         if len(levels) == 1:
             return merged
         found = exp.GT(this=call("sum", self._partial(call("count", value.copy()))), expression=number(0))

@@ -154,7 +154,7 @@ class Renderer:
 
     def member(self, name: str) -> exp.Expr:
         """A dimension's or segment's SQL over the aliases of cubes."""
-        return self.sources.timed(self.catalog.tree(name))
+        return self.sources.spelled(name)
 
     def own(self, name: str) -> exp.Expr:
         """`member`, whatever the caller is shown of it: what tells rows apart."""
@@ -215,8 +215,10 @@ class Renderer:
             return self.member(node.member.full_name)
         if isinstance(node.segment, Measure):
             name = node.segment.full_name
-            spelled = self.catalog.expanded.get(f"{name}#rows") or self.catalog.expanded[name]
-            return self.sources.timed(spelled.condition.copy()) if spelled.condition is not None else exp.true()
+            name = f"{name}#rows" if f"{name}#rows" in self.catalog.expanded else name
+            if self.catalog.expanded[name].condition is None:
+                return exp.true()
+            return self.sources.spelled(name, condition=True)
         return self.member(node.segment.full_name)
 
     def _having(self, rows: Body) -> exp.Expr | None:

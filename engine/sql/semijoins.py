@@ -28,16 +28,26 @@ _STRICT = (exp.Paren, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Lower, ex
 _STRICT_CALLS = frozenset({"toString", "toTimeZone", "toDateTime64"})
 
 
+def reads(tree: exp.Expr) -> tuple[set[str], bool]:
+    """The aliases whose columns an expression reads, and whether there is a SELECT in it; semi-joins have their own."""
+    owners: set[str] = set()
+    queries = False
+    for node in tree.walk(prune=_is_semi):
+        if type(node) is exp.Column:
+            owners.add(node.table)
+        elif isinstance(node, exp.Query) and not _is_semi(node):
+            queries = True
+    return owners, queries
+
+
 def owners(tree: exp.Expr) -> set[str]:
-    """The aliases whose columns an expression reads; SELECTs of semi-joins have their own."""
-    if type(tree) is exp.Column:
-        return {tree.table}
-    return {node.table for node in _own_nodes(tree) if type(node) is exp.Column}
+    """The aliases whose columns an expression reads."""
+    return {tree.table} if type(tree) is exp.Column else reads(tree)[0]
 
 
 def has_query(tree: exp.Expr) -> bool:
     """Whether there is a SELECT in the expression that is not of a semi-join."""
-    return any(isinstance(node, exp.Query) and not _is_semi(node) for node in _own_nodes(tree))
+    return reads(tree)[1]
 
 
 def narrowed(renderer: Renderer, part: Part, conditions: Sequence[exp.Expr]) -> tuple[Tree, list[exp.Expr]]:
@@ -178,10 +188,6 @@ def _is_strict(tree: exp.Expr) -> bool:
     if isinstance(tree, exp.Anonymous):
         return tree.name in _STRICT_CALLS and bool(tree.expressions) and _is_strict(tree.expressions[0])
     return isinstance(tree, _STRICT) and any(_is_strict(child) for child in tree.iter_expressions())
-
-
-def _own_nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
-    return tree.walk(prune=_is_semi)
 
 
 def _is_semi(node: exp.Expr) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.model.catalog import Catalog, fresh
 from engine.model.columns import type_of
 from engine.model.markers import (
     CONTEXT,
@@ -33,6 +35,10 @@ from engine.sql.time import bucket, call, text, wall
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
+_closed: WeakKeyDictionary[Catalog, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
+"""Which SQL of a catalog is the same for every question, looked up once."""
+_UNMOVED: Mapping[str, str] = {}
+
 
 class Sources:
     """Builds the FROM clauses of one renderer."""
@@ -40,6 +46,7 @@ class Sources:
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self.catalog = renderer.catalog
+        self._closed = _closed.setdefault(self.catalog, {})
 
     def joined(self, tree: Tree) -> exp.Select:
         """`FROM root LEFT JOIN …`, sub-queries right after their cube."""
@@ -61,10 +68,12 @@ class Sources:
     def _lying(self, cube: str) -> exp.Identifier:
         return identifier(f"{self.catalog.cubes[cube].alias}__lying")
 
-    def _moved(self) -> dict[str, str]:
+    def _moved(self) -> Mapping[str, str]:
         """The calendars by which the part at work shifts: the SQL of the shift, and the dimension that it moves."""
         current = self.renderer.current
         shifts = current.scope.shifts if current is not None else ()
+        if not shifts:
+            return _UNMOVED
         return {
             name.partition(".")[0]: f"{name}#shift{shift.calendar}"
             for name, shift in shifts
@@ -83,7 +92,8 @@ class Sources:
 
     def at_lying(self, tree: exp.Expr) -> exp.Expr:
         """Columns of moved calendars read where the rows lie."""
-        moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in self._moved()}
+        calendars = self._moved()
+        moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in calendars} if calendars else {}
         for each in list(tree.find_all(exp.Column)) if moved else ():
             if each.table in moved:
                 each.set("table", moved[each.table].copy())
@@ -118,11 +128,10 @@ class Sources:
 
     def own(self, name: str) -> exp.Expr:
         """The SQL of a member (a join, a shift) over the aliases of cubes, nothing in it masked."""
-        tree = self.catalog.tree(name)
-        return self.timed(unmasked(tree) if self.catalog.maskable else tree)
+        return self.timed(unmasked(self.catalog.tree(name))) if self.catalog.maskable else self.spelled(name)
 
     def _table(self, cube: str, alias: str | None) -> exp.Expr:
-        source = self.timed(self.catalog.tree(f"{cube}#table"))
+        source = self.spelled(f"{cube}#table")
         if alias is not None:
             source.set("alias", exp.TableAlias(this=identifier(alias)))
         if self.catalog.cubes[cube].final and isinstance(source, exp.Table):
@@ -178,6 +187,18 @@ class Sources:
         values = exp.Array(expressions=[text(value) for value in sub.values])
         select = exp.Select(expressions=[named(call("arrayJoin", values), "value")])
         return exp.Join(this=aliased(select, alias), kind="CROSS")
+
+    def spelled(self, name: str, *, condition: bool = False) -> exp.Expr:
+        """A copy of the SQL that the catalog has under the name, or of its condition, filled in."""
+        expanded = self.catalog.expanded[name]
+        given = expanded.condition if condition else expanded.tree
+        tree = fresh(given) if given is not None else exp.Null()
+        if type(tree) is exp.Column:
+            return tree
+        closed = self._closed.get((name, condition))
+        if closed is None:
+            closed = self._closed[name, condition] = not any(map(_to_fill, tree.walk()))
+        return tree if closed else self.timed(tree)
 
     def timed(self, tree: exp.Expr) -> exp.Expr:
         """The member's SQL with what depends on the question filled in: its zone, its filters, its asker, tables."""

@@ -12,7 +12,7 @@ from engine import Catalog, SecurityContext
 from engine.model import load_texts
 from engine.model.catalog import ColumnType
 from engine.model.columns import read_type
-from engine.run.columns import describe, descriptions
+from engine.run.columns import OLD, describe, descriptions
 from engine.run.engine import Engine
 from engine.run.executor import Executor
 from tests.engine.asking import command
@@ -114,6 +114,20 @@ async def test_an_altered_table_is_looked_at_again(visits: Warehouse, catalog: C
     _create(visits, "Date")
     engine._known._began -= 10
     assert _rows(await engine.load(_DAYS, _NOBODY, cache="no-cache")) == first
+
+
+async def test_after_a_rest_the_next_question_knows_a_new_value(visits: Warehouse, catalog: Catalog) -> None:
+    engine = _engine(catalog, visits)
+    asked = {
+        "measures": ["visits.count"],
+        "filters": [{"member": "visits.room", "operator": "equals", "values": ["c"]}],
+    }
+    assert _rows(await engine.load(asked, _NOBODY)) == [["0"]]
+    command(visits, "DROP TABLE visits")
+    command(visits, "CREATE TABLE visits (at Date, room Enum8('a' = 1, 'b' = 2, 'c' = 3)) ENGINE = Memory")
+    command(visits, "INSERT INTO visits VALUES ('2024-03-10', 'c')")
+    engine._known._began -= OLD + 1
+    assert _rows(await engine.load(asked, _NOBODY, cache="no-cache")) == [["1"]]
 
 
 async def test_without_types_questions_are_answered_all_the_same(visits: Warehouse, catalog: Catalog) -> None:
