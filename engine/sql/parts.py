@@ -150,7 +150,7 @@ class Parts:
 
     def _stage(self, part: StagePart) -> Body:
         """The groups of the inner plan, aggregated."""
-        inner = type(self.renderer)(part.plan, self.renderer.parameters, self.renderer.guards, self.renderer.checks)
+        inner = type(self.renderer)(part.plan, self.renderer.parameters, self.renderer.checks)
         names = list(dict.fromkeys(node.name for leaf in part.leaves for node in leaf.tree.find_all(exp.Placeholder)))
         columns = {name: column(f"v{index}", "stage") for index, name in enumerate(names)}
         natives: list[exp.Expr] = [column(f"d{place}", "stage") for place in part.places]

@@ -37,20 +37,19 @@ SETTINGS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """A statement as a tree, not yet verified: its parameters, its columns, the row filters in it by cube."""
+    """A statement as a tree, not yet verified, its parameters and its columns."""
 
     plan: Plan
     tree: exp.Select
     recipes: tuple[Recipe, ...]
     columns: tuple[Column, ...]
     cubes: tuple[str, ...]
-    guards: Mapping[str, tuple[exp.Expr, ...]]
     checks: tuple[Span, ...] = ()
 
 
 def render(plan: Plan) -> Rendered:
     """The SQL of a plan with its parameters and columns."""
-    renderer = Renderer(plan, Parameters(), {}, [])
+    renderer = Renderer(plan, Parameters(), [])
     tree = renderer.final()
     return Rendered(
         plan=plan,
@@ -58,22 +57,18 @@ def render(plan: Plan) -> Rendered:
         recipes=tuple(renderer.parameters.recipes),
         columns=renderer.columns(),
         cubes=used_tables(plan.query.catalog, plan),
-        guards={cube: tuple(found) for cube, found in renderer.guards.items()},
         checks=tuple(renderer.checks),
     )
 
 
 class Renderer:
-    """The work on one plan; inner plans get a renderer of their own over the same parameters, guards and checks."""
+    """The work on one plan; inner plans get a renderer of their own over the same parameters and checks."""
 
-    def __init__(
-        self, plan: Plan, parameters: Parameters, guards: dict[str, list[exp.Expr]], checks: list[Span]
-    ) -> None:
+    def __init__(self, plan: Plan, parameters: Parameters, checks: list[Span]) -> None:
         self.plan = plan
         self.catalog = plan.query.catalog
         self.zone = plan.query.timezone
         self.parameters = parameters
-        self.guards = guards
         self.checks = checks
         self.current: Part | None = None
         self.sources = Sources(self)

@@ -116,7 +116,6 @@ class Sources:
         kinds = partial(type_of, self.catalog)
         predicates = Predicates(self.renderer.parameters, self.renderer.zone, self.own_value, kinds=kinds)
         predicate = predicates.tree(rows)
-        self.renderer.guards.setdefault(cube, []).append(predicate)
         select = exp.Select(expressions=[exp.Star()])
         select.set("from_", exp.From(this=self._table(cube, alias)))
         select.set("where", exp.Where(this=predicate))
@@ -172,7 +171,7 @@ class Sources:
         if sub.plan is None:
             return self._switch(sub, alias)
         outer = self.renderer
-        inner = type(outer)(sub.plan, outer.parameters, outer.guards, outer.checks)
+        inner = type(outer)(sub.plan, outer.parameters, outer.checks)
         relation = inner.relation(["value"])
         for index, output in enumerate(relation.expressions):
             output.set("alias", exp.to_identifier(f"k{index}" if index < len(sub.keys) else "value"))

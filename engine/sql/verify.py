@@ -117,7 +117,7 @@ class _Look:
 
     def _worked_out(self, rows: BoundTree) -> Key:
         parameters = Parameters()
-        fresh = Renderer(self.plan, parameters, {}, [])
+        fresh = Renderer(self.plan, parameters, [])
         tree = Predicates(parameters, fresh.zone, fresh.sources.own_value, kinds=partial(type_of, self.catalog)).tree(
             rows
         )
