@@ -52,6 +52,7 @@ class _Look:
         self.catalog = rendered.plan.query.catalog
         self.recipes = {recipe.name: recipe for recipe in rendered.recipes}
         self._keys: dict[str, Key | None] = {}
+        self._found: dict[int, Key] = {}
         self._rows: dict[str, BoundTree | AccessDenied | None] = {}
 
     def rows(self, cube: str) -> BoundTree | AccessDenied | None:
@@ -70,9 +71,12 @@ class _Look:
     def is_guarded(self, scan: exp.Table, cubes: tuple[str, ...]) -> bool:
         """Whether the scan belongs to a cube all of whose rows may be read, or stands behind the cube's filter."""
         node: exp.Expr = scan
+        condition = node
         while node.parent is not None:
             select = node.parent
-            if isinstance(select, exp.Where) and self._in_filter(node, scan):
+            if not isinstance(node, exp.And):
+                condition = node  # of those that AND joins, the one in which the scan stands
+            if isinstance(select, exp.Where) and self._is_filter(condition, select.parent):
                 return True
             if isinstance(select, exp.From | exp.Join):
                 alias = _alias(node)
@@ -89,16 +93,17 @@ class _Look:
         wanted = self._key(cube)
         return where is not None and wanted is not None and any(self._same(each, wanted) for each in _all(where.this))
 
-    def _in_filter(self, condition: exp.Expr, scan: exp.Table) -> bool:
-        """Whether the scan is part of a row filter itself, which the model gives."""
-        select = condition.parent.parent if condition.parent is not None else None
+    def _is_filter(self, condition: exp.Expr, select: exp.Expr | None) -> bool:
+        """Whether the condition is the row filter of a cube that the SELECT reads; its SQL is the model's own."""
         sources = [*_sources(select)] if isinstance(select, exp.Select) else []
-        wanted = [self._key(name) for name, cube in self.catalog.cubes.items() if cube.alias in sources]
-        around = [each for each in _all(condition) if any(node is scan for node in each.find_all(exp.Table))]
-        return any(key is not None and self._same(each, key) for each in around for key in wanted)
+        wanted = (self._key(name) for name, cube in self.catalog.cubes.items() if cube.alias in sources)
+        return any(key is not None and self._same(condition, key) for key in wanted)
 
     def _same(self, found: exp.Expr, wanted: Key) -> bool:
-        return _key_of(found, self.recipes) == wanted
+        key = self._found.get(id(found))
+        if key is None:
+            key = self._found[id(found)] = _key_of(found, self.recipes)
+        return key == wanted
 
     def _key(self, cube: str) -> Key | None:
         if cube not in self._keys:
