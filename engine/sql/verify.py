@@ -26,7 +26,7 @@ from engine.sql.render import Rendered, Renderer
 
 _known: WeakKeyDictionary[Catalog, Mapping[str, tuple[str, ...]]] = WeakKeyDictionary()
 Key = tuple[Any, ...]
-_filters: WeakKeyDictionary[Catalog, OrderedDict[tuple[str, BoundTree], Key]] = WeakKeyDictionary()
+_filters: WeakKeyDictionary[Catalog, OrderedDict[Key, Key]] = WeakKeyDictionary()
 _KEPT = 2000
 
 
@@ -113,7 +113,8 @@ class _Look:
 
     def _rendered(self, rows: BoundTree) -> Key:
         kept = _filters.setdefault(self.catalog, OrderedDict())
-        key = self.plan.query.timezone, rows
+        query = self.plan.query  # the SQL of a filter may itself ask for attributes of the caller
+        key = query.timezone, rows, tuple(query.attributes.items())
         if key not in kept:
             kept[key] = self._worked_out(rows)
             if len(kept) > _KEPT:
