@@ -44,11 +44,12 @@ class Queries:
 
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
         """/sql, for operators; for everybody where the models have no policies."""
-        if not may_read_filters(self.engine.catalog, context):
-            raise AccessDenied("Only an operator may read the SQL: it holds the row filters.", hint="Ask /dry-run.")
         request = self.engine.normalize(payload)
         await self.engine.ready()
-        return orjson.dumps(sql_body(self.engine.compile(request, context), request), default=str)
+        statements = self.engine.compile(request, context)
+        if not may_read_filters(self.engine.catalog, context):
+            raise AccessDenied("Only an operator may read the SQL: it holds the row filters.", hint="Ask /dry-run.")
+        return orjson.dumps(sql_body(statements, request), default=str)
 
     async def dry_run(self, payload: Any, context: SecurityContext) -> bytes:
         """/dry-run: everything but running it; with what it would read, and which rollups could serve it."""

@@ -54,6 +54,8 @@ def draw_person(random: Random, tables: Tables) -> Person:
     roles = random.choice(
         [
             ("student",),
+            ("student",),
+            ("student",),
             ("teacher",),
             ("admin",),
             ("analyst",),

@@ -10,6 +10,7 @@ from engine.model.catalog import Catalog, Cube, View
 
 Json = dict[str, Any]
 MayAsk = Callable[[str], bool]
+_CONTENT = ("quizzes", "questions", "quiz_questions", "question_skills")
 _TEXTS = ["A", "history", "1", "Quiz", "student", "recall", "live"]
 _NUMBERS = ["1", "2", "101", "110", "120", "0.5"]
 _TIMES = ["2025-10-25", "2025-11-10"]
@@ -17,7 +18,8 @@ _TIMES = ["2025-10-25", "2025-11-10"]
 
 def draw_question(random: Random, catalog: Catalog, may_ask: MayAsk) -> Json | None:
     """A query of members that somebody may ask for; None where he may ask for nothing of what was drawn."""
-    owner = random.choice([*catalog.cubes.values(), *catalog.views.values()])
+    content = [cube for name, cube in catalog.cubes.items() if name in _CONTENT]
+    owner = random.choice([*catalog.cubes.values(), *content * 2, *catalog.views.values()])
     around = [owner, *(_around(catalog, owner) if isinstance(owner, Cube) else [])]
     dims = [name for each in around for name in _public(each, "dimensions") if may_ask(name)]
     measures = [name for name in _public(owner, "measures") if may_ask(name)]
