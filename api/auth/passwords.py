@@ -1,13 +1,23 @@
-"""Passwords are kept as argon2id hashes (ASVS 5.0: t=1, 46 MiB, p=1), made in threads, at most two at a time."""
+"""Passwords are kept as argon2id hashes (ASVS 5.0: t=1, 46 MiB, p=1), made in threads, at most two at a time.
+
+A bcrypt hash that came with an imported account is good for one log-in, which replaces it.
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
 from functools import cached_property
 
+import bcrypt
 from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
+
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
+"""A cost above 15 takes longer than anybody waits: such a hash is refused instead of computed."""
+_BCRYPT_BYTES = 72
+"""What the implementations that made these hashes read of a password; bcrypt 5 refuses a longer one."""
 
 
 class Passwords:
@@ -33,11 +43,20 @@ class Passwords:
         return await to_thread.run_sync(self._check, password, kept, limiter=self._limiter)
 
     def _check(self, password: str, kept: str | None) -> bool:
+        if kept and _BCRYPT.fullmatch(kept):
+            return _matches_bcrypt(password, kept)
         try:
             return self._hasher.verify(kept or self._dummy, password) and kept is not None
         except (Argon2Error, InvalidHashError):
             return False
 
     def outdated(self, kept: str) -> bool:
-        """Whether the hash was made with older parameters."""
-        return self._hasher.check_needs_rehash(kept)
+        """Whether the hash was made with older parameters, or by bcrypt."""
+        return kept.startswith("$2") or self._hasher.check_needs_rehash(kept)
+
+
+def _matches_bcrypt(password: str, kept: str) -> bool:
+    try:
+        return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], kept.encode())
+    except ValueError:  # a NUL, which bcrypt cannot read
+        return False
