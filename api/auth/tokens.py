@@ -24,6 +24,7 @@ _KEPT = 10_000
 _REQUIRED = ["iss", "aud", "sub", "role", "exp", "iat", "jti"]
 _HEADER = {"alg", "typ", "kid"}
 """A header with anything else (jku, jwk, x5u, crit …) is none of ours."""
+_LAST = 2**40
 _SKEW = timedelta(minutes=1)
 """So far may the clock of the server that issued a token be ahead of ours."""
 
@@ -97,7 +98,7 @@ class Tokens:
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:
-    moments = {name: datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "nbf", "exp") if name in claims}
+    moments = {name: _moment(claims[name]) for name in ("iat", "nbf", "exp") if name in claims}
     if max(moments["iat"], moments.get("nbf", moments["iat"])) > now() + _SKEW:
         raise _invalid()
     return Principal(
@@ -109,7 +110,7 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
         issued_at=moments["iat"],
         expires_at=moments["exp"],
         token_id=_uuid(claims.get("tid")),
-        scopes=frozenset(claims["scope"].split()) if "scope" in claims else None,
+        scopes=frozenset(_string(claims["scope"]).split()) if "scope" in claims else None,
         attributes=dict(claims.get("ctx") or {}),
     )
 
@@ -118,8 +119,20 @@ def _invalid() -> Unauthenticated:
     return Unauthenticated("Invalid token", code="invalid_token")
 
 
-def _uuid(text: str | None) -> UUID | None:
-    return None if text is None else UUID(text)
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, int) or not 0 <= value < _LAST:
+        raise TypeError
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _uuid(value: object) -> UUID | None:
+    return None if value is None else UUID(_string(value))
 
 
 def _text(identifier: UUID | None) -> str | None:
