@@ -25,6 +25,7 @@ from api.deps import Services, require
 from api.principal import Principal
 from benchmarks.table import percentile, show
 from core.settings import Settings
+from core.telemetry import configure_logging
 
 _ROUNDS, _SECONDS, _LOGINS_A_MINUTE = 3000, 20.0, 500
 _PASSWORD = "correct horse battery"
@@ -45,7 +46,9 @@ def _add_routes(app: FastAPI) -> None:
 async def running() -> AsyncIterator[tuple[FastAPI, httpx2.AsyncClient]]:
     """The application over embedded stores, with the two routes."""
     with tempfile.TemporaryDirectory(prefix="edu-bench-") as folder:
-        app = create_app(Settings(data_dir=Path(folder), log_level="warning", open_registration=True))
+        settings = Settings(data_dir=Path(folder), log_level="warning", open_registration=True)
+        configure_logging(settings)
+        app = create_app(settings)
         _add_routes(app)
         async with started(app):
             transport = httpx2.ASGITransport(app)

@@ -47,6 +47,7 @@ class Keys:
     postgres: Postgres
     tokens: Tokens
     sealer: Sealer
+    readable: bool = True
 
     async def ensure(self) -> None:
         """Make what is missing, and load; of two servers that start at once, one makes and the other takes."""
@@ -64,8 +65,10 @@ class Keys:
         async with self.postgres.transaction() as connection:
             rows = await _rows(connection)
         opened = self._opened(rows)
-        if not any(key.state == "current" for key in opened):
+        readable = any(key.state == "current" for key in opened)
+        if self.readable and not readable:
             log.error("signing_key_not_readable", hint="Do all servers have the same EDU_SECRET_KEY?")
+        self.readable = readable
         self.tokens.take_keys(opened)
 
     async def rotate(self) -> list[KeyStatus]:
