@@ -1,4 +1,4 @@
-"""Passwords are kept as argon2id hashes (ASVS 5.0: t=1, 46 MiB, p=1), made in two threads of lower priority.
+"""Passwords are kept as argon2id hashes (ASVS 5.0: t=1, 46 MiB, p=1), made in one or two threads of lower priority.
 
 A bcrypt hash that came with an imported account is good for one log-in, which replaces it.
 """
@@ -21,6 +21,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
 """A cost above 15 takes longer than anybody waits: such a hash is refused instead of computed."""
 _NICE = 10
+_THREADS = max(1, min(2, (os.cpu_count() or 2) // 2))
 _BCRYPT_BYTES = 72
 """What the implementations that made these hashes read of a password; bcrypt 5 refuses a longer one."""
 
@@ -33,7 +34,7 @@ class Passwords:
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(2, "passwords", _step_back)
+        return ThreadPoolExecutor(_THREADS, "passwords", _step_back)
 
     @cached_property
     def _dummy(self) -> str:
