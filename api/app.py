@@ -22,11 +22,19 @@ from starlette.responses import FileResponse
 from api import health
 from api.admin import routes as admin
 from api.auth import routes as auth
+from api.auth import session_routes, token_routes
+from api.auth.key_ring import Sealer, derive
+from api.auth.keys import Keys
+from api.auth.notices import Bell
 from api.auth.passwords import Passwords
+from api.auth.revocations import Revocations
 from api.auth.service import Accounts
+from api.auth.service_tokens import ServiceTokens
+from api.auth.sessions import Sessions
 from api.auth.tokens import Tokens
+from api.auth.watch import Watch
 from api.bodies import BodyGuard
-from api.deps import Access, Fed, Services, authenticate
+from api.deps import Access, Fed, Services, authenticate_person
 from api.directory import routes as directory
 from api.envelope import Failure
 from api.errors import add_handlers
@@ -70,6 +78,7 @@ PUBLIC = frozenset(
         "/openapi.json",
         "/web",
         *(f"{prefix}/auth/{verb}" for prefix in ("", BASE) for verb in ("register", "login", "refresh")),
+        "/.well-known/jwks.json",  # public keys are public
         live.SOCKET_PATH,  # its first frame carries the token
     }
 )
@@ -132,9 +141,12 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     app.include_router(queries.router)
     if alone:
         return
-    app.include_router(auth.router, include_in_schema=False)
+    for part in (auth, session_routes, token_routes):
+        app.include_router(part.router, include_in_schema=False)
+    app.include_router(token_routes.jwks_router)
     base = APIRouter(prefix=BASE)
-    for part in (auth, directory, quizzes, responses, events, reports, live, admin):
+    base.include_router(session_routes.users_router)
+    for part in (auth, session_routes, token_routes, directory, quizzes, responses, events, reports, live, admin):
         base.include_router(part.router)
     app.include_router(base)
     app.include_router(live.socket_router)
@@ -218,19 +230,25 @@ async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Ser
     loader = Loader(foundation.record, foundation.warehouse, settings) if foundation.record else None
     version = (lambda: loader.data_version) if loader and runs_loader(settings) else None
     engine = Engine(catalog, Executor(foundation.warehouse, catalog, settings, version), settings)
+    tokens = Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes))
+    bell = Bell(settings.valkey_url.get_secret_value() if settings.valkey_url else None)
+    revocations = Revocations(foundation.record, bell) if foundation.record else None
+    pseudonym_key = derive(foundation.secret, "eduanalytics pseudonyms", 16).hex()
     services = Services(
         settings=settings,
-        tokens=Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes)),
-        identities=Identities(foundation.record),
+        tokens=tokens,
+        identities=Identities(foundation.record, revocations, pseudonym_key),
         warehouse=foundation.warehouse,
         catalog=catalog,
         engine=engine,
         reports=Reports(load_reports(settings.models_dir / "reports"), engine),
     )
-    if foundation.record is None or loader is None:
+    if foundation.record is None or loader is None or revocations is None:
         yield services
         return
-    async with _fed(services, foundation.record, loader, foundation.secret):
+    keys = Keys(foundation.record, tokens, Sealer(foundation.secret))
+    sessions = Sessions(settings, foundation.record, tokens, revocations, foundation.secret)
+    async with Watch(keys, revocations, bell), _fed(services, foundation.record, loader, sessions, keys):
         yield services
 
 
@@ -240,16 +258,20 @@ def runs_loader(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def _fed(services: Services, record: Postgres, loader: Loader, secret: bytes) -> AsyncIterator[None]:
+async def _fed(
+    services: Services, record: Postgres, loader: Loader, sessions: Sessions, keys: Keys
+) -> AsyncIterator[None]:
     settings = services.settings
     async with AsyncExitStack() as stack:
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
-        accounts = Accounts(settings, record, services.tokens, services.identities, Passwords(), secret)
+        accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
+        service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
         services.record = record
-        services.fed = Fed(accounts, Acceptor(record, writer), writer, loader)
-        door = live_door(settings, record, partial(authenticate, services), writer)
+        services.fed = Fed(accounts, service_tokens, keys, Acceptor(record, writer), writer, loader)
+        door = live_door(settings, record, partial(authenticate_person, services), writer)
+        sessions.revocations.listeners.append(door.hub.expel)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)
         yield

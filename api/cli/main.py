@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, ask, data, demo, serve
+from api.cli import access, ask, data, demo, keys, serve
 
 app = typer.Typer(
     name="eduanalytics",
@@ -27,6 +27,7 @@ for command in (
     app.command()(command)
 app.command("import")(data.import_folder)
 app.add_typer(ask.models_app, name="models")
+app.add_typer(keys.keys_app, name="keys")
 
 
 def _version(wanted: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.auth.schemas import Email, Password
 from api.fields import Body, ExternalId, Id, Moment, Name, TimeZone
@@ -87,6 +87,7 @@ class UserChange(Body):
     email: Email | None = None
     role: Role | None = None
     password: Password | None = None
+    disabled: bool | None = Field(None, description="A disabled account keeps its data; nobody can log in to it.")
 
 
 class Enrolment(BaseModel):

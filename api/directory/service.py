@@ -9,6 +9,7 @@ from psycopg.errors import ExclusionViolation, UniqueViolation
 
 from api.auth import store as account_store
 from api.auth.passwords import Passwords
+from api.auth.revocations import Revocations, end_sessions, end_user
 from api.auth.schemas import User
 from api.directory import store
 from api.directory.schemas import (
@@ -29,7 +30,7 @@ from api.principal import Identities
 from api.scope import Scope
 from api.sql import written
 from core.errors import Conflict, Forbidden, InvalidField, NotFound
-from core.postgres import Postgres
+from core.postgres import Connection, Postgres
 
 _OWN_FIELDS = {"name", "password"}
 
@@ -41,6 +42,7 @@ class Directory:
     postgres: Postgres
     identities: Identities
     passwords: Passwords
+    revocations: Revocations
 
     async def find(self, table: str, noun: str, scope: Scope, row_id: int) -> dict[str, Any]:
         """A row that the caller may see; not visible and not there are the same `NotFound`."""
@@ -117,17 +119,19 @@ class Directory:
         try:
             async with self.postgres.transaction() as connection:
                 row = await written(connection, store.UPDATE_USER, values)
-                if change.password or change.role not in (None, user["role"]):
-                    await connection.execute(store.END_SESSIONS, {"id": user_id})
+                await _end_logins(connection, user, change)
         except UniqueViolation:
             raise Conflict("That e-mail address is taken.", code="email_taken") from None
         self.identities.forget()
+        await self.revocations.announce()
         return User(**row)
 
     def _check_change(self, scope: Scope, user: dict[str, Any], change: UserChange) -> None:
         own = user["id"] == scope.principal.user_id
         if not scope.whole_school and not (own and change.model_fields_set <= _OWN_FIELDS):
             raise Forbidden("You may change your own name and password; an admin changes the rest.")
+        if own and change.disabled:
+            raise Forbidden("You cannot disable your own account; another admin can.")
         if "operator" in (change.role, user["role"]) and change.role not in (None, user["role"]):
             raise Forbidden("An operator is no member of a school; make another account.")
 
@@ -157,3 +161,10 @@ class Directory:
             row = await written(connection, store.END_ENROLMENT, {"id": enrolment_id, **changed(change)})
         self.identities.forget()
         return Enrolment(**row)
+
+
+async def _end_logins(connection: Connection, user: dict[str, Any], change: UserChange) -> None:
+    if change.disabled or change.role not in (None, user["role"]):
+        await end_user(connection, user["id"], "disabled" if change.disabled else "another role")
+    elif change.password:
+        await end_sessions(connection, user["id"], "another password")

@@ -55,7 +55,9 @@ update classrooms set name = coalesce(%(name)s, name),
 where id = %(id)s returning *"""
 UPDATE_USER = """
 update users set name = coalesce(%(name)s, name), email = coalesce(%(email)s, email), role = coalesce(%(role)s, role),
-    password_hash = coalesce(%(password_hash)s, password_hash)
+    password_hash = coalesce(%(password_hash)s, password_hash),
+    disabled_at = case when %(disabled)s then coalesce(disabled_at, now()) when not %(disabled)s then null
+                       else disabled_at end
 where id = %(id)s returning id, school_id, role, name, email, external_id, created_at"""
 INSERT_ENROLMENT = """
 insert into enrolments (school_id, classroom_id, user_id, role, valid_from)
@@ -63,8 +65,6 @@ values (%(school_id)s, %(classroom_id)s, %(user_id)s, %(role)s, coalesce(%(valid
 END_ENROLMENT = """
 update enrolments set valid_to = greatest(coalesce(%(valid_to)s, now()), valid_from + interval '1 microsecond')
 where id = %(id)s returning *"""
-END_SESSIONS = """
-update login_sessions set revoked_at = now() where user_id = %(id)s and revoked_at is null"""
 STUDENT_CLASSROOMS = """
 select classroom_id from enrolments where user_id = %(user_id)s and role = 'student'
   and valid_from <= now() and (valid_to is null or valid_to > now()) order by valid_from desc"""

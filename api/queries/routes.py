@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from api.auth.scopes import TokenScope
 from api.deps import current_principal, get_services, require, security_context
 from api.principal import Principal
 from api.queries.refusals import refusal_body, stage_body
@@ -40,7 +41,9 @@ class CubeRoute(APIRoute):
 
 _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
-cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require())], route_class=CubeRoute)
+cube = APIRouter(
+    prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require(scope=TokenScope.QUERY))], route_class=CubeRoute
+)
 Context = Annotated[SecurityContext, Depends(security_context)]
 _QUERY = {
     "requestBody": {
