@@ -21,6 +21,8 @@ from starlette.responses import FileResponse
 
 from api import health
 from api.admin import routes as admin
+from api.audit import routes as audit
+from api.audit.queue import AuditLog
 from api.auth import routes as auth
 from api.auth.passwords import Passwords
 from api.auth.service import Accounts
@@ -35,6 +37,7 @@ from api.live import routes as live
 from api.live.service import live_door
 from api.middleware import RequestContext
 from api.principal import Identities
+from api.privacy import routes as privacy
 from api.queries import routes as queries
 from api.quizzes import routes as quizzes
 from api.reports import routes as reports
@@ -134,7 +137,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
         return
     app.include_router(auth.router, include_in_schema=False)
     base = APIRouter(prefix=BASE)
-    for part in (auth, directory, quizzes, responses, events, reports, live, admin):
+    for part in (auth, directory, quizzes, responses, events, reports, live, admin, audit, privacy):
         base.include_router(part.router)
     app.include_router(base)
     app.include_router(live.socket_router)
@@ -243,13 +246,14 @@ def runs_loader(settings: Settings) -> bool:
 async def _fed(services: Services, record: Postgres, loader: Loader, secret: bytes) -> AsyncIterator[None]:
     settings = services.settings
     async with AsyncExitStack() as stack:
+        services.audit = await stack.enter_async_context(AuditLog(record))
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
         accounts = Accounts(settings, record, services.tokens, services.identities, Passwords(), secret)
         services.record = record
         services.fed = Fed(accounts, Acceptor(record, writer), writer, loader)
-        door = live_door(settings, record, partial(authenticate, services), writer)
+        door = live_door(settings, record, partial(authenticate, services), writer, services.audit)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)
         yield

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     refresh_token_minutes: int = Field(10, ge=1, le=60 * 24 * 30, description="How long a refresh token is good.")
     session_hours: int = Field(24, ge=1, le=24 * 90, description="How long a log-in can be refreshed.")
     open_registration: bool = Field(True, description="Whether anybody may register as a student or a teacher.")
+    self_export: bool = Field(
+        True, description="Whether a person may export his own data himself; an admin of his school always may."
+    )
     cors_origins: list[str] = Field(default_factory=list, description="Web origins that may call the API.")
     docs: bool = Field(True, description="Whether /docs and /openapi.json are served.")
 
