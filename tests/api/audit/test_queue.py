@@ -12,6 +12,8 @@ from api.audit.queue import AuditLog
 from api.principal import Principal
 from core.errors import Unavailable
 from core.postgres import Postgres
+from core.settings import Settings
+from core.telemetry import configure_logging
 
 
 def line(number: int, action: str = "user.read") -> Entry:
@@ -72,6 +74,7 @@ async def test_a_line_that_the_record_refuses_does_not_hold_the_others_back(post
 
 
 async def test_without_a_record_a_line_goes_to_the_servers_log(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Settings(log_level="info"))
     async with AuditLog(None) as log:
         await log.note(line(7))
     out, err = capsys.readouterr()
