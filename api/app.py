@@ -21,6 +21,8 @@ from starlette.responses import FileResponse
 
 from api import health
 from api.admin import routes as admin
+from api.audit import routes as audit
+from api.audit.queue import AuditLog
 from api.auth import routes as auth
 from api.auth import session_routes, token_routes
 from api.auth.key_ring import Sealer, derive
@@ -43,6 +45,7 @@ from api.live import routes as live
 from api.live.service import live_door
 from api.middleware import RequestContext
 from api.principal import Identities
+from api.privacy import routes as privacy
 from api.queries import routes as queries
 from api.quizzes import routes as quizzes
 from api.reports import routes as reports
@@ -146,7 +149,8 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     app.include_router(token_routes.jwks_router)
     base = APIRouter(prefix=BASE)
     base.include_router(session_routes.users_router)
-    for part in (auth, session_routes, token_routes, directory, quizzes, responses, events, reports, live, admin):
+    parts = (auth, session_routes, token_routes, directory, quizzes, responses, events, reports, live, admin)
+    for part in (*parts, audit, privacy):
         base.include_router(part.router)
     app.include_router(base)
     app.include_router(live.socket_router)
@@ -263,6 +267,7 @@ async def _fed(
 ) -> AsyncIterator[None]:
     settings = services.settings
     async with AsyncExitStack() as stack:
+        services.audit = await stack.enter_async_context(AuditLog(record))
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
@@ -270,7 +275,7 @@ async def _fed(
         service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
         services.record = record
         services.fed = Fed(accounts, service_tokens, keys, Acceptor(record, writer), writer, loader)
-        door = live_door(settings, record, partial(authenticate_person, services), writer)
+        door = live_door(settings, record, partial(authenticate_person, services), writer, services.audit)
         sessions.revocations.listeners.append(door.hub.expel)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.audit.queue import AuditLog
 from api.auth.scopes import TokenScope
 from api.principal import Identities, Principal
 from core.errors import Forbidden, Unauthenticated, Unavailable
@@ -58,6 +59,7 @@ class Services:
     reports: Reports
     record: Postgres | None = None
     fed: Fed | None = None
+    audit: AuditLog = field(default_factory=lambda: AuditLog(None))
     extra: Mapping[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit.refusals import note_refusal
 from api.envelope import failure
 from core.errors import EduError, InvalidField, TooMany
 from core.telemetry import log
@@ -26,7 +27,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _ours(request: Request, error: Exception) -> Response:
-    error = cast(EduError, error)
+    error = await note_refusal(request, cast(EduError, error))
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers = {"WWW-Authenticate": "Bearer"}

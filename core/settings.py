@@ -70,6 +70,9 @@ class Settings(BaseSettings):
         description="How long the refresh token before the newest gives the same successor again (a lost answer).",
     )
     open_registration: bool = Field(True, description="Whether anybody may register as a student or a teacher.")
+    self_export: bool = Field(
+        True, description="Whether a person may export his own data himself; an admin of his school always may."
+    )
     cors_origins: list[str] = Field(default_factory=list, description="Web origins that may call the API.")
     docs: bool = Field(True, description="Whether /docs and /openapi.json are served.")
 

@@ -9,8 +9,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, Field
 
+from api.audit.trail import record
 from api.auth.key_ring import Sealer, SigningKey
 from api.auth.tokens import Tokens
+from api.principal import Principal
 from core.errors import Conflict
 from core.postgres import Connection, Postgres
 from core.telemetry import log
@@ -71,7 +73,7 @@ class Keys:
         self.readable = readable
         self.tokens.take_keys(opened)
 
-    async def rotate(self) -> list[KeyStatus]:
+    async def rotate(self, principal: Principal | None = None) -> list[KeyStatus]:
         """`next` signs from now on; raises `Conflict` while some server may not know it yet."""
         async with self.postgres.transaction() as connection:
             await connection.execute(_LOCK)
@@ -85,6 +87,7 @@ class Keys:
             await connection.execute(_PROMOTE)
             await self._insert(connection, "next")
             await connection.execute(_FORGET)
+            await record(connection, principal, "keys.rotated")
         await self.load()
         log.warning("signing_keys_rotated", kid=self.tokens.keys.current.kid)
         return await self.statuses()

@@ -82,6 +82,7 @@ class User(BaseModel):
     name: str
     email: str | None
     external_id: str | None = None
+    consent: bool | None = None
     created_at: datetime
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from api.audit.trail import record
 from api.auth import store
 from api.auth.passwords import Passwords
 from api.auth.schemas import LoggedIn, Registration, TokenPair, User
 from api.auth.sessions import Sessions
-from api.principal import Identities
+from api.principal import Identities, Principal
 from core.errors import Forbidden, InvalidField, NotFound, Unauthenticated
 from core.postgres import Connection, Postgres
 from core.settings import Settings
@@ -44,6 +45,8 @@ class Accounts:
                 email=wish.email,
                 password_hash=hashed,
             )
+            maker = Principal(wish.role, row["id"], school_id)
+            await record(connection, maker, "account.registered", subjects=[row["id"]], role=wish.role)
         log.info("user_registered", user_id=row["id"], school_id=school_id, role=wish.role)
         return User(**row)
 
@@ -53,14 +56,23 @@ class Accounts:
             user = await store.user_by_email(connection, email)
         kept = user["password_hash"] if user else None
         if not await self.passwords.matches(password, kept) or user is None:
-            log.info("login_refused", user_id=user["id"] if user else None)
+            await self._note_refused(user)
             raise Unauthenticated(_REFUSED, code="bad_credentials")
         renewed = await self.passwords.hash(password) if self.passwords.outdated(user.pop("password_hash")) else None
         async with self.postgres.transaction() as connection:
             if renewed:
                 await store.keep_hash(connection, user["id"], renewed)
             pair = await self._open(connection, user, client)
+            caller = Principal(user["role"], user["id"], user["school_id"])
+            await record(connection, caller, "login.password", subjects=[user["id"]])
         return LoggedIn(user=User(**user), **pair.model_dump())
+
+    async def _note_refused(self, user: dict[str, Any] | None) -> None:
+        """One line in any case, so that the answer takes the same time."""
+        known = {"subjects": [user["id"]], "school_id": user["school_id"]} if user else {}
+        async with self.postgres.transaction() as connection:
+            await record(connection, None, "login.password", outcome="refused", **known)
+        log.info("login_refused", user_id=user["id"] if user else None)
 
     async def _open(
         self, connection: Connection, user: dict[str, Any], client: str | None = None, method: str = "password"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from api.audit.trail import record
 from api.auth.revocations import Revocations, end_service_token
 from api.auth.schemas import IssuedServiceToken, NewServiceToken, ServiceToken
 from api.auth.session_store import shared_user
@@ -50,6 +51,7 @@ class ServiceTokens:
             live = await written(connection, f"select count(*) as n from service_tokens where {_LIVE}", values)
             if live["n"] > MOST:
                 raise Conflict(f"You have {MOST} service tokens. Delete one first.", code="too_many_tokens")
+            await record(connection, principal, "service_token.issued", target=f"token={row['id']}", scopes=scopes)
         log.info("service_token_issued", token_id=str(row["id"]), user_id=user_id, scopes=scopes)
         return IssuedServiceToken(**row, token=self._token(principal, row, lifetime))
 
@@ -72,6 +74,7 @@ class ServiceTokens:
             if await found.fetchone() is None:
                 raise NotFound("You have no such service token.")
             await end_service_token(connection, token_id)
+            await record(connection, principal, "service_token.ended", target=f"token={token_id}")
         await self.revocations.announce()
 
 

@@ -86,5 +86,5 @@ async def end_sessions_of(
     """End all that a user of your school holds: his log-ins and his service tokens (admins)."""
     if await directory.one(services.postgres, "users", scope.parameters, user_id) is None:
         raise NotFound("There is no such user.")
-    ended = await sessions.end_all_of(user_id, "ended by an admin")
+    ended = await sessions.end_all_of(scope.principal, user_id, "ended by an admin")
     return ok(Ended(ended=ended), "The user's log-ins have ended.")

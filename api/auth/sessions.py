@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from api.audit.trail import record
 from api.auth import session_store as store
 from api.auth.key_ring import derive
 from api.auth.revocations import Revocations, end_session, end_sessions, end_user
@@ -79,6 +80,8 @@ class Sessions:
             return self._pair(session, session_id, successor, session["seconds"])
         log.warning("refresh_token_used_again", session_id=str(session_id), user_id=session["user_id"])
         await end_session(connection, session_id, "a spent refresh token was used again")
+        whose = {"subjects": [session["user_id"]], "school_id": session["school_id"]}
+        await record(connection, None, "login.token_reused", target=f"session={session_id}", outcome="refused", **whose)
         return None
 
     async def list(self, principal: Principal) -> list[Session]:
@@ -92,6 +95,7 @@ class Sessions:
             if not await store.is_own(connection, session_id, _person(principal)):
                 raise NotFound("You have no such log-in.")
             await end_session(connection, session_id, "ended by its owner")
+            await record(connection, principal, "login.ended", target=f"session={session_id}")
         await self.revocations.announce()
 
     async def logout(self, principal: Principal) -> None:
@@ -99,19 +103,22 @@ class Sessions:
         if principal.session_id is not None:
             async with self.postgres.transaction() as connection:
                 await end_session(connection, principal.session_id, "logout")
+                await record(connection, principal, "login.ended", target=f"session={principal.session_id}")
             await self.revocations.announce()
 
     async def logout_all(self, principal: Principal) -> int:
         """End every log-in of the caller, this one too; how many there were."""
         async with self.postgres.transaction() as connection:
             ended = await end_sessions(connection, _person(principal), "logout everywhere")
+            await record(connection, principal, "login.ended_everywhere", ended=ended)
         await self.revocations.announce()
         return ended
 
-    async def end_all_of(self, user_id: int, reason: str) -> int:
+    async def end_all_of(self, principal: Principal, user_id: int, reason: str) -> int:
         """End all that a user holds, service tokens too; how many log-ins there were."""
         async with self.postgres.transaction() as connection:
             ended = await end_user(connection, user_id, reason)
+            await record(connection, principal, "login.ended_everywhere", subjects=[user_id], ended=ended)
         await self.revocations.announce()
         return ended
 

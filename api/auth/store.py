@@ -10,10 +10,10 @@ from api.sql import written
 from core.errors import Conflict
 from core.postgres import Connection
 
-_USER = "id, school_id, role, name, email, external_id, created_at"
+_USER = "id, school_id, role, name, email, external_id, consent, created_at"
 _INSERT_USER = f"""
-insert into users (school_id, role, name, email, password_hash, external_id)
-values (%(school_id)s, %(role)s, %(name)s, %(email)s, %(password_hash)s, %(external_id)s)
+insert into users (school_id, role, name, email, password_hash, external_id, consent)
+values (%(school_id)s, %(role)s, %(name)s, %(email)s, %(password_hash)s, %(external_id)s, %(consent)s)
 returning {_USER}
 """
 
@@ -33,7 +33,7 @@ async def school_exists(connection: Connection, school_id: int) -> bool:
 async def insert_user(connection: Connection, **values: Any) -> dict[str, Any]:
     """A new account; raises `Conflict` when the address is taken."""
     try:
-        return await written(connection, _INSERT_USER, {"external_id": None, **values})
+        return await written(connection, _INSERT_USER, {"external_id": None, "consent": None, **values})
     except UniqueViolation:
         raise Conflict("That e-mail address is taken.", code="email_taken") from None
 

@@ -63,9 +63,9 @@ async def list_keys(keys: KeysDep) -> Envelope[list[KeyStatus]]:
 
 
 @router.post("/keys/rotate", dependencies=_OPERATOR)
-async def rotate_keys(keys: KeysDep) -> Envelope[list[KeyStatus]]:
+async def rotate_keys(caller: Caller, keys: KeysDep) -> Envelope[list[KeyStatus]]:
     """Sign with the next key from now on (operators); tokens of the old one are good until they expire."""
-    return ok(await keys.rotate(), "Keys rotated.")
+    return ok(await keys.rotate(caller), "Keys rotated.")
 
 
 @jwks_router.get("/.well-known/jwks.json")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
 from api.deps import Caller, ContextDep, Services, ServicesDep, require
 from api.envelope import JsonResponse
@@ -16,6 +17,7 @@ from api.fields import Id, PagingDep, TimeZone
 from api.principal import Principal
 from api.reports.definitions import Report
 from api.reports.parameters import read_parameters
+from api.reports.people import seen_in_report
 from api.reports.service import Wish
 from api.reports.spreadsheet import to_csv
 
@@ -25,6 +27,7 @@ SectionDep = Annotated[str | None, Query(max_length=100, description="Only this 
 ZoneDep = Annotated[TimeZone | None, Query(description="The zone of days and weeks; by default the school's.")]
 FromDep = Annotated[date | None, Query(alias="from", description="The first day, e.g. 2026-09-01.")]
 ToDep = Annotated[date | None, Query(description="The last day, included.")]
+TrailDep = Annotated[Trail, Depends(audited("report.read"))]
 SubjectDep = Annotated[str | None, Query(max_length=200, description="Only quizzes of this subject.")]
 
 
@@ -42,6 +45,7 @@ async def run_report(
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     format: FormatDep = "json",  # noqa: A002 - the name in the address
     section: SectionDep = None,
@@ -52,6 +56,8 @@ async def run_report(
     values = read_parameters(report, _with_self(report, caller, dict(request.query_params)))
     wish = Wish(paging, time_zone or await school_zone(services, caller), section or _csv_section(report, format))
     answer = await services.reports.run(report, values, wish, context)
+    if found := seen_in_report(services.catalog, answer):
+        await trail.note(found.subjects, report=report.name, members=found.members, rows=found.rows)
     return _as_csv(answer) if format == "csv" else JsonResponse({"success": True, "message": "OK", "data": answer})
 
 
@@ -61,6 +67,7 @@ async def student_performance(
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     student_id: Annotated[Id | None, Query(description="The student; a student may leave it out.")] = None,  # noqa: ARG001
     start: FromDep = None,  # noqa: ARG001
@@ -72,7 +79,7 @@ async def student_performance(
 ) -> Response:
     """How one student does: accuracy, time, quizzes, skills, weeks, and the questions that went worst."""
     return await run_report(
-        "student_performance", request, services, caller, context, paging, format, section, time_zone
+        "student_performance", request, services, caller, context, trail, paging, format, section, time_zone
     )
 
 
@@ -82,6 +89,7 @@ async def classroom_engagement(
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     classroom_id: Annotated[Id | None, Query(description="The classroom; needed.")] = None,  # noqa: ARG001
     start: FromDep = None,  # noqa: ARG001
@@ -93,7 +101,7 @@ async def classroom_engagement(
 ) -> Response:
     """Whether a classroom takes part: enrolled and active students, completed quizzes, time, day by day."""
     return await run_report(
-        "classroom_engagement", request, services, caller, context, paging, format, section, time_zone
+        "classroom_engagement", request, services, caller, context, trail, paging, format, section, time_zone
     )
 
 
@@ -103,6 +111,7 @@ async def content_effectiveness(
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     quiz_id: Annotated[Id | None, Query(description="The quiz; needed.")] = None,  # noqa: ARG001
     start: FromDep = None,  # noqa: ARG001
@@ -114,7 +123,7 @@ async def content_effectiveness(
 ) -> Response:
     """How well a quiz's questions work: difficulty, first tries, common wrong answers, time, discrimination."""
     return await run_report(
-        "content_effectiveness", request, services, caller, context, paging, format, section, time_zone
+        "content_effectiveness", request, services, caller, context, trail, paging, format, section, time_zone
     )
 
 

@@ -12,10 +12,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Comma-separated text with a header; a text that a spreadsheet would run as a formula gets a quote before it."""
+    return csv_rows([columns]) + csv_rows(rows)
+
+
+def csv_rows(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows without a header, as safe as `to_csv`."""
     file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow([_cell(column) for column in columns])
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    csv.writer(file).writerows([_cell(value) for value in row] for row in rows)
     return file.getvalue()
 
 
