@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import json
 
 import pytest
 import structlog
@@ -82,15 +82,7 @@ async def test_without_a_record_a_line_goes_to_the_servers_log(capsys: pytest.Ca
             await log.note(line(7))
     finally:
         structlog.configure(**before)
-    assert '"action": "user.read"' in capsys.readouterr().err
-
-
-async def test_noting_takes_no_time(postgres: Postgres) -> None:
-    async with AuditLog(postgres) as log:
-        started = time.perf_counter()
-        for number in range(1_000):
-            await log.note(line(number))
-        assert (time.perf_counter() - started) / 1_000 < 0.001
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["action"] == "user.read"
 
 
 def test_many_people_are_counted_and_not_named() -> None:

@@ -186,5 +186,5 @@ async def test_a_token_of_the_command_line_ends_with_its_user(start_server: Star
         token = server.services.tokens.issue(principal)
         headers = {"Authorization": token}
         data(await server.client.get("/api/v1/users/me", headers=headers))
-        await server.services.ingestion.accounts.sessions.end_all_of(admin.id, "test")
+        await server.services.ingestion.accounts.sessions.end_all_of(principal, admin.id, "test")
         fault(await server.client.get("/api/v1/users/me", headers=headers), 401, "session_ended")
