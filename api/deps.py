@@ -20,6 +20,8 @@ from engine.query.access import SecurityContext
 if TYPE_CHECKING:
     from api.auth.service import Accounts
     from api.auth.tokens import Tokens
+    from api.limits.gate import Rates
+    from api.limits.throttle import Throttle
     from api.reports.service import Reports
     from engine.model.catalog import Catalog
     from engine.run.engine import Engine
@@ -51,6 +53,8 @@ class Services:
     catalog: Catalog
     engine: Engine
     reports: Reports
+    rates: Rates
+    throttle: Throttle
     record: Postgres | None = None
     fed: Fed | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

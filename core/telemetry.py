@@ -19,6 +19,9 @@ rows_loaded = Counter("rows_loaded_total", "Rows brought to ClickHouse.", ["pipe
 load_lag = Gauge("load_lag_seconds", "Age of the oldest committed row that is not yet in ClickHouse.", ["pipeline"])
 queue_bytes = Gauge("accept_queue_bytes", "Accepted input that waits for its commit.")
 query_seconds = Histogram("query_duration_seconds", "ClickHouse query duration.")
+limits_refused = Counter("limits_refused_total", "Requests over the limit of their class.", ["limit"])
+limits_unchecked = Counter("limits_unchecked_total", "Requests let through while Valkey was away.", ["limit"])
+guesses_refused = Counter("guesses_refused_total", "Log-ins and codes refused until some time has passed.", ["purpose"])
 sockets = Gauge("websocket_connections_active", "Open live sockets.")
 
 

@@ -11,6 +11,7 @@ from api.auth.schemas import LoggedIn, Login, Refresh, Registration, TokenPair, 
 from api.auth.service import Accounts
 from api.deps import Caller, ServicesDep, read_token
 from api.envelope import Envelope, ok
+from api.limits.throttle import guessing
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -24,17 +25,19 @@ AccountsDep = Annotated[Accounts, Depends(accounts)]
 
 
 @router.post("/register", status_code=201)
-async def register(wish: Registration, accounts: AccountsDep) -> Envelope[User]:
+async def register(connection: HTTPConnection, wish: Registration, accounts: AccountsDep) -> Envelope[User]:
     """Make an account: a student or a teacher of a school that is here, or the first admin of a new school.
 
     A teacher sees nothing until an admin gives him a classroom."""
-    return ok(await accounts.register(wish), "Account created.")
+    async with guessing(connection, "register"):
+        return ok(await accounts.register(wish), "Account created.")
 
 
 @router.post("/login")
-async def login(wish: Login, accounts: AccountsDep) -> Envelope[LoggedIn]:
+async def login(connection: HTTPConnection, wish: Login, accounts: AccountsDep) -> Envelope[LoggedIn]:
     """Log in: an access token for the Authorization header, and a refresh token."""
-    return ok(await accounts.login(wish.email, wish.password), "Logged in.")
+    async with guessing(connection, "login", wish.email):
+        return ok(await accounts.login(wish.email, wish.password), "Logged in.")
 
 
 @router.post("/refresh")
@@ -45,7 +48,8 @@ async def refresh(
 
     A refresh token works once; using it twice ends the log-in."""
     token = wish.refresh_token if wish else read_token(connection)
-    return ok(await accounts.refresh(token), "Tokens renewed.")
+    async with guessing(connection, "refresh"):
+        return ok(await accounts.refresh(token), "Tokens renewed.")
 
 
 @router.post("/logout")

@@ -71,6 +71,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # EDU_TRUSTED_PROXIES says whom to believe
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=_GRACE_SECONDS,

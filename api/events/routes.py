@@ -11,10 +11,11 @@ from starlette.responses import Response
 from api.deps import Caller, ServicesDep, require
 from api.envelope import JsonResponse
 from api.events.service import event_caller, items_of, shown
+from api.limits.rates import limited
 from core.errors import InvalidField
 from ingestion.accept import count
 
-router = APIRouter(prefix="/events", tags=["events"], dependencies=[Depends(require())])
+router = APIRouter(prefix="/events", tags=["events"], dependencies=[Depends(require()), Depends(limited("events"))])
 _ONE: dict[str, Any] = {
     "event_name": "content_viewed",
     "app": "notebook",

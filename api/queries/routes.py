@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.deps import Caller, get_services, require, security_context
+from api.limits.rates import limited
 from api.principal import Principal
 from api.queries.refusals import refusal_body, stage_body
 from api.queries.service import Queries, while_connected
@@ -40,7 +41,8 @@ class CubeRoute(APIRoute):
 
 _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
-cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require())], route_class=CubeRoute)
+_RULE = [Depends(require()), Depends(limited("query"))]
+cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=_RULE, route_class=CubeRoute)
 Context = Annotated[SecurityContext, Depends(security_context)]
 _QUERY = {
     "requestBody": {
@@ -110,7 +112,7 @@ async def meta(request: Request, service: Service, context: Context) -> Response
     return await _answer(service.meta(context, extended=extended, only_views=only_views), request)
 
 
-health = APIRouter(include_in_schema=False)
+health = APIRouter(include_in_schema=False, dependencies=[Depends(limited("none"))])
 
 
 @health.get("/readyz")

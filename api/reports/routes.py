@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.deps import Caller, ContextDep, Services, ServicesDep, require
 from api.envelope import JsonResponse
 from api.fields import Id, PagingDep, TimeZone
+from api.limits.rates import limited
 from api.principal import Principal
 from api.reports.definitions import Report
 from api.reports.parameters import read_parameters
@@ -19,6 +20,7 @@ from api.reports.service import Wish
 from api.reports.spreadsheet import to_csv
 
 router = APIRouter(tags=["reports"], dependencies=[Depends(require())])
+_COSTLY = [Depends(limited("reports"))]
 FormatDep = Annotated[Literal["json", "csv"], Query(description="csv gives one section as a table.")]
 SectionDep = Annotated[str | None, Query(max_length=100, description="Only this section.")]
 ZoneDep = Annotated[TimeZone | None, Query(description="The zone of days and weeks; by default the school's.")]
@@ -34,7 +36,7 @@ async def list_reports(caller: Caller, services: ServicesDep) -> Response:
     return JsonResponse({"success": True, "message": "OK", "data": {"items": found, "total": len(found)}})
 
 
-@router.get("/reports/{name}")
+@router.get("/reports/{name}", dependencies=_COSTLY)
 async def run_report(
     name: str,
     request: Request,
@@ -54,7 +56,7 @@ async def run_report(
     return _as_csv(answer) if format == "csv" else JsonResponse({"success": True, "message": "OK", "data": answer})
 
 
-@router.get("/student-performance")
+@router.get("/student-performance", dependencies=_COSTLY)
 async def student_performance(
     request: Request,
     services: ServicesDep,
@@ -75,7 +77,7 @@ async def student_performance(
     )
 
 
-@router.get("/classroom-engagement")
+@router.get("/classroom-engagement", dependencies=_COSTLY)
 async def classroom_engagement(
     request: Request,
     services: ServicesDep,
@@ -96,7 +98,7 @@ async def classroom_engagement(
     )
 
 
-@router.get("/content-effectiveness")
+@router.get("/content-effectiveness", dependencies=_COSTLY)
 async def content_effectiveness(
     request: Request,
     services: ServicesDep,
