@@ -88,12 +88,15 @@ def _trace(scope: Scope) -> dict[str, str]:
     return {"trace_id": found[1]} if found else {}
 
 
+def standing_headers() -> dict[str, str]:
+    """The headers of every answer."""
+    return {**SECURITY_HEADERS, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
+
+
 def _add_headers(headers: MutableHeaders, request_id: str, rate: Mapping[str, str]) -> None:
     headers["X-Request-ID"] = request_id
-    for name, value in SECURITY_HEADERS.items():
+    for name, value in standing_headers().items():
         headers.setdefault(name, value)
-    headers.setdefault("Cache-Control", "no-store")
-    headers.setdefault("Content-Security-Policy", _POLICY)
     for name, value in rate.items():
         headers[name] = value
 

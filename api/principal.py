@@ -19,7 +19,7 @@ FRESH_SECONDS = 1.0
 _STANDING = """
 select u.role, u.school_id, s.id is not null as open
 from users u left join login_sessions s on s.id = %(session_id)s and s.user_id = u.id and s.revoked_at is null
-where u.id = %(user_id)s
+where u.id = %(user_id)s and u.disabled_at is null
 """
 _CLASSROOMS = """
 select id from classrooms where teacher_id = %(user_id)s and school_id = %(school_id)s

@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from structlog.typing import Processor
 
+from core.scrubbing import scrub_event
 from core.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -32,6 +33,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
+        scrub_event,
     ]
     if settings.log_format == "json":
         last: list[Processor] = [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
@@ -44,6 +46,16 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(
-        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    _adopt_library_logs(shared, last, max(level, logging.WARNING))
+
+
+def _adopt_library_logs(shared: list[Processor], last: list[Processor], level: int) -> None:
+    """What libraries log takes the same form, and is scrubbed too."""
+    handler = logging.StreamHandler(sys.stderr)
+    only_event = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared], processors=[only_event, scrub_event, *last]
+        )
     )
+    logging.basicConfig(level=level, handlers=[handler])
