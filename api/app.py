@@ -106,7 +106,10 @@ def create_app(settings: Settings | None = None, stores: Stores | None = None) -
         openapi_url="/openapi.json" if settings.docs else None,
         middleware=list(_middleware(settings)),
         dependencies=[Depends(Gate())],
-        responses={"4XX": {"model": Failure, "description": "What was wrong, where, and what to do."}},
+        responses={
+            "4XX": {"model": Failure, "description": "What was wrong, where, and what to do."},
+            "5XX": {"model": Failure, "description": "A store is away, or the fault is ours."},
+        },
     )
     add_handlers(app)
     if settings.docs:

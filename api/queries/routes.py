@@ -14,7 +14,7 @@ from starlette.responses import Response
 from api.deps import Caller, get_services, require, security_context
 from api.limits.rates import limited
 from api.principal import Principal
-from api.queries.refusals import refusal_body, stage_body
+from api.queries.refusals import REFUSALS, refusal_body, stage_body
 from api.queries.service import Queries, while_connected
 from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
 from core.telemetry import log
@@ -42,7 +42,7 @@ class CubeRoute(APIRoute):
 _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
 _RULE = [Depends(require()), Depends(limited("query"))]
-cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=_RULE, route_class=CubeRoute)
+cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=_RULE, route_class=CubeRoute, responses=REFUSALS)
 Context = Annotated[SecurityContext, Depends(security_context)]
 _QUERY = {
     "requestBody": {

@@ -20,6 +20,9 @@ from api.reports.service import Wish
 from api.reports.spreadsheet import to_csv
 
 router = APIRouter(tags=["reports"], dependencies=[Depends(require())])
+_FORMATS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The report.", "content": {"application/json": {}, "text/csv": {}}}
+}
 _COSTLY = [Depends(limited("reports"))]
 FormatDep = Annotated[Literal["json", "csv"], Query(description="csv gives one section as a table.")]
 SectionDep = Annotated[str | None, Query(max_length=100, description="Only this section.")]
@@ -36,7 +39,7 @@ async def list_reports(caller: Caller, services: ServicesDep) -> Response:
     return JsonResponse({"success": True, "message": "OK", "data": {"items": found, "total": len(found)}})
 
 
-@router.get("/reports/{name}", dependencies=_COSTLY)
+@router.get("/reports/{name}", dependencies=_COSTLY, responses=_FORMATS)
 async def run_report(
     name: str,
     request: Request,
@@ -56,7 +59,7 @@ async def run_report(
     return _as_csv(answer) if format == "csv" else JsonResponse({"success": True, "message": "OK", "data": answer})
 
 
-@router.get("/student-performance", dependencies=_COSTLY)
+@router.get("/student-performance", dependencies=_COSTLY, responses=_FORMATS)
 async def student_performance(
     request: Request,
     services: ServicesDep,
@@ -77,7 +80,7 @@ async def student_performance(
     )
 
 
-@router.get("/classroom-engagement", dependencies=_COSTLY)
+@router.get("/classroom-engagement", dependencies=_COSTLY, responses=_FORMATS)
 async def classroom_engagement(
     request: Request,
     services: ServicesDep,
@@ -98,7 +101,7 @@ async def classroom_engagement(
     )
 
 
-@router.get("/content-effectiveness", dependencies=_COSTLY)
+@router.get("/content-effectiveness", dependencies=_COSTLY, responses=_FORMATS)
 async def content_effectiveness(
     request: Request,
     services: ServicesDep,

@@ -190,6 +190,7 @@ def _note_what_each_may_see(world: World) -> None:
         "analyst_own": frozenset({"h.school", "h.a.classroom", "h.b.classroom", "h.a.quiz", "h.b.quiz"}),
         "analyst_other": frozenset({"o.school", "o.a.classroom", "o.b.classroom", "o.a.quiz", "o.b.quiz"}),
         "operator": everything,
+        "service": frozenset({"h.school"}),
     }
 
 
