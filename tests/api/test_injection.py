@@ -7,6 +7,7 @@ import io
 import time
 from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -44,7 +45,7 @@ async def test_hostile_text_is_kept_and_found_as_it_is(school: School, postgres:
         await _ask(school, text)
         answer = await school.admin.get("/api/v1/users/me", headers={"X-Request-ID": text.encode()})
         assert "set-cookie" not in answer.headers
-        report = await school.admin.get(f"/api/v1/reports/{httpx2.URL(path='/' + text).raw_path.decode()[1:]}")
+        report = await school.admin.get(f"/api/v1/reports/{quote(text, safe='')}")
         assert report.status_code in {404, 400}, report.text
     assert await postgres.fetch("select count(*) as n from users") == people
     assert len(data(await school.admin.get("/api/v1/classrooms"))["items"]) == 2 + len(_HOSTILE)
