@@ -7,6 +7,7 @@ a row of the matrix is always class a of school h: its pupil, its teacher, its q
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,7 @@ CALLERS = (
     "service",
 )
 STRANGERS = ("anonymous", "expired", "revoked", "forged", "disabled")
+_PERSON = re.compile(r'"(?:student_id|user_id|students\.id)":"?(\d+)')
 _NO_NAMES: frozenset[str] = frozenset()
 
 
@@ -54,9 +56,12 @@ class World:
         return await self.client.request(method, path, json=body, headers=headers)
 
     def leaked(self, caller: str, text: str) -> list[str]:
-        """The things whose marks stand in this text although the caller may not see them."""
+        """The things whose marks stand in this text, or people whose ids do, although the caller may not see them."""
         allowed = self.visible.get(caller, _NO_NAMES)
-        return [thing for thing, mark in self.marks.items() if mark in text and thing not in allowed]
+        found = {thing for thing, mark in self.marks.items() if mark in text}
+        ids = {int(number) for number in _PERSON.findall(text)}
+        found |= {thing for thing, person in self.people.items() if person.id in ids}
+        return sorted(found - allowed)
 
     def mark(self, thing: str) -> str:
         """A name that occurs nowhere else."""
