@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         0, ge=0, description="Requests a minute, in each class, of an operator or a program's token; 0: no limit."
     )
     limit_address: int = Field(
-        1200, ge=1, description="Requests a minute from one address without a good token, log-ins included."
+        3000, ge=1, description="Requests a minute from one address without a good token, log-ins included."
     )
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="How many proxies before us write X-Forwarded-For; 0: the header is ignored."

@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from fastapi.dependencies.models import Dependant
-from starlette.exceptions import WebSocketException
 from starlette.requests import HTTPConnection
-from starlette.status import WS_1013_TRY_AGAIN_LATER
 
 from api.deps import Access, current_principal, get_services
 from api.limits.addresses import client_address
@@ -60,13 +58,13 @@ class Gate:
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Let in or refuse."""
+        if connection.scope["type"] == "websocket":
+            return  # a whole school comes back at once after a break; sockets are paced by `realtime/pacing.py`
         name, guarded = self._route(connection)
         if name == "none":
             return
         rates = get_services(connection).rates
-        if connection.scope["type"] == "websocket":
-            await _open_socket(rates, connection)
-        elif guarded:
+        if guarded:
             await _let_in(rates, name, connection)
         else:
             await rates.take_address(connection)
@@ -94,13 +92,6 @@ async def _let_in(rates: Rates, name: RateClass, connection: HTTPConnection) -> 
         raise
     limit = allowed(rates.settings, name, service=is_service(principal))
     await rates.take(name, key_of(principal), limit, connection)
-
-
-async def _open_socket(rates: Rates, connection: HTTPConnection) -> None:
-    try:
-        await rates.take_address(connection)
-    except TooMany:
-        raise WebSocketException(WS_1013_TRY_AGAIN_LATER) from None
 
 
 def is_service(principal: Principal) -> bool:

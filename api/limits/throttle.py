@@ -33,8 +33,8 @@ _CODES = Rule(free=30, cap=300)
 _KNOWN_S = 30 * 24 * 3600
 _UNGUESSABLE = frozenset({"refresh"})
 """256 bits of chance: checked uncounted while Valkey is away, so that whoever is logged in stays so."""
-_WRONG = frozenset({400, 401, 403, 404, 410, 422})
-"""The statuses by which a guess is told to be wrong."""
+_WRONG = frozenset({400, 401, 403, 404, 409, 410, 422})
+"""The statuses by which a guess is told to be wrong (409: this address has an account)."""
 
 
 @dataclass

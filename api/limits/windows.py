@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from api.limits.valkey import PATIENCE_S, storage_url
+from api.limits.valkey import pool, storage_url
 from core.settings import Settings
 
 _SWEEP_AT = 10_000
@@ -72,9 +72,8 @@ class SharedWindows:
     """The windows of all servers, kept in Valkey by the `limits` library; raises `ValkeyError` while it is away."""
 
     def __init__(self, url: str) -> None:
-        self._storage = RedisStorage(
-            storage_url(url), implementation="valkey", socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
-        )
+        self._pool = pool(url)
+        self._storage = RedisStorage(storage_url(url), implementation="valkey", connection_pool=self._pool)
         self._limiter = MovingWindowRateLimiter(self._storage)
 
     async def take(self, key: str, limit: int, seconds: int) -> Taken:
@@ -86,8 +85,7 @@ class SharedWindows:
 
     async def close(self) -> None:
         """Hang up."""
-        bridge: Any = self._storage.bridge
-        await bridge.get_connection().aclose()
+        await self._pool.aclose()
 
 
 def open_windows(settings: Settings) -> Windows:
