@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from starlette.responses import JSONResponse
 
 from api.auth.tokens import Tokens
 from api.principal import Principal
@@ -83,3 +84,21 @@ def _fault(operation: Any, role: str, token: str | None) -> list[str]:
             raise
         return [f"{role}: {operation.method} {operation.path}: {str(error)[:700]}"]
     return []
+
+
+async def test_a_fault_is_found() -> None:
+    app = FastAPI()
+
+    @app.get("/breaks")
+    async def breaks(number: int = 0) -> JSONResponse:
+        return JSONResponse({"number": number}, 500)
+
+    async with listening(app) as port:
+        faults = await asyncio.to_thread(_first_fault, f"http://127.0.0.1:{port}/openapi.json")
+    assert "Server error" in faults[0]
+
+
+def _first_fault(url: str) -> list[str]:
+    (found,) = schemathesis.openapi.from_url(url).get_all_operations()
+    assert isinstance(found, Ok)
+    return _fault(found.ok(), "anonymous", None)
