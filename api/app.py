@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
@@ -36,13 +35,20 @@ from api.auth.sessions import Sessions
 from api.auth.tokens import Tokens
 from api.auth.watch import Watch
 from api.bodies import BodyGuard
-from api.deps import Access, Fed, Services, authenticate_person
+from api.bounds import Bounds
+from api.deps import Fed, Services, authenticate_person
 from api.directory import routes as directory
+from api.docs_page import add_docs
 from api.envelope import Failure
 from api.errors import add_handlers
 from api.events import routes as events
+from api.limits.attempts import open_attempts
+from api.limits.gate import Gate, Rates, has_rule
+from api.limits.throttle import Throttle
+from api.limits.windows import open_windows
 from api.live import routes as live
 from api.live.service import live_door
+from api.methods import Methods
 from api.middleware import RequestContext
 from api.principal import Identities
 from api.privacy import routes as privacy
@@ -77,7 +83,6 @@ PUBLIC = frozenset(
         "/readyz",
         "/livez",
         "/docs",
-        "/docs/oauth2-redirect",
         "/openapi.json",
         "/web",
         *(f"{prefix}/auth/{verb}" for prefix in ("", BASE) for verb in ("register", "login", "refresh")),
@@ -108,13 +113,19 @@ def create_app(settings: Settings | None = None, stores: Stores | None = None) -
         version=health.product_version(),
         summary="Answers questions about learning.",
         lifespan=_lifespan(settings, stores),
-        docs_url="/docs" if settings.docs else None,
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
         middleware=list(_middleware(settings)),
-        responses={"4XX": {"model": Failure, "description": "What was wrong, where, and what to do."}},
+        dependencies=[Depends(Gate())],
+        responses={
+            "4XX": {"model": Failure, "description": "What was wrong, where, and what to do."},
+            "5XX": {"model": Failure, "description": "A store is away, or the fault is ours."},
+        },
     )
     add_handlers(app)
+    if settings.docs:
+        add_docs(app)
     _add_routes(app, alone)
     check_access(app)
     return app
@@ -132,11 +143,14 @@ def _middleware(settings: Settings) -> Iterator[Middleware]:
         yield Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
+            allow_credentials=True,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID", "Idempotency-Key", "x-cube-authorization"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
         )
-    yield Middleware(BodyGuard, max_bytes=int(settings.max_body_mb * 1_000_000))
+    yield Middleware(Methods)
+    yield Middleware(Bounds, settings=settings)
+    yield Middleware(BodyGuard, max_bytes=int(settings.max_body_mb * 1_000_000), seconds=settings.body_seconds)
 
 
 def _add_routes(app: FastAPI, alone: bool) -> None:
@@ -166,14 +180,8 @@ def check_access(app: FastAPI) -> None:
     """Raises `StartupError` for a route without an access rule: what nobody thought of stays closed."""
     for route in iter_route_contexts(app.routes):
         path = route.path or ""
-        if path not in PUBLIC and not _has_rule(getattr(route, "dependant", None)):
+        if path not in PUBLIC and not has_rule(getattr(route, "dependant", None)):
             raise StartupError(f"{path} has no access rule.", hint="Depend on require(…), or name it in PUBLIC.")
-
-
-def _has_rule(dependant: Dependant | None) -> bool:
-    if dependant is None:
-        return False
-    return any(isinstance(part.call, Access) or _has_rule(part) for part in dependant.dependencies)
 
 
 def _lifespan(settings: Settings, stores: Stores | None) -> Any:
@@ -238,8 +246,11 @@ async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Ser
     bell = Bell(settings.valkey_url.get_secret_value() if settings.valkey_url else None)
     revocations = Revocations(foundation.record, bell) if foundation.record else None
     pseudonym_key = derive(foundation.secret, "eduanalytics pseudonyms", 16).hex()
+    windows, attempts = open_windows(settings), open_attempts(settings)
     services = Services(
         settings=settings,
+        rates=Rates(settings, windows),
+        throttle=Throttle(attempts),
         tokens=tokens,
         identities=Identities(foundation.record, revocations, pseudonym_key),
         warehouse=foundation.warehouse,
@@ -247,13 +258,17 @@ async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Ser
         engine=engine,
         reports=Reports(load_reports(settings.models_dir / "reports"), engine),
     )
-    if foundation.record is None or loader is None or revocations is None:
-        yield services
-        return
-    keys = Keys(foundation.record, tokens, Sealer(foundation.secret))
-    sessions = Sessions(settings, foundation.record, tokens, revocations, foundation.secret)
-    async with Watch(keys, revocations, bell), _fed(services, foundation.record, loader, sessions, keys):
-        yield services
+    try:
+        if foundation.record is None or loader is None or revocations is None:
+            yield services
+            return
+        keys = Keys(foundation.record, tokens, Sealer(foundation.secret))
+        sessions = Sessions(settings, foundation.record, tokens, revocations, foundation.secret)
+        async with Watch(keys, revocations, bell), _fed(services, foundation.record, loader, sessions, keys):
+            yield services
+    finally:
+        await windows.close()
+        await attempts.close()
 
 
 def runs_loader(settings: Settings) -> bool:

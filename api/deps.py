@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from api.auth.service import Accounts
     from api.auth.service_tokens import ServiceTokens
     from api.auth.tokens import Tokens
+    from api.limits.gate import Rates
+    from api.limits.throttle import Throttle
     from api.reports.service import Reports
     from engine.model.catalog import Catalog
     from engine.run.engine import Engine
@@ -57,6 +59,8 @@ class Services:
     catalog: Catalog
     engine: Engine
     reports: Reports
+    rates: Rates
+    throttle: Throttle
     record: Postgres | None = None
     fed: Fed | None = None
     audit: AuditLog = field(default_factory=lambda: AuditLog(None))

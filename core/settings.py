@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-zA-Z0-9.\-\[\]:]+$")]
 _SECRETS = Path("/run/secrets")
 _HOME = Path(__file__).resolve().parent.parent
 
@@ -73,7 +74,9 @@ class Settings(BaseSettings):
     self_export: bool = Field(
         True, description="Whether a person may export his own data himself; an admin of his school always may."
     )
-    cors_origins: list[str] = Field(default_factory=list, description="Web origins that may call the API.")
+    cors_origins: list[Origin] = Field(
+        default_factory=list, description="Web origins (https://app.example.org) that may call the API; `*` is refused."
+    )
     docs: bool = Field(True, description="Whether /docs and /openapi.json are served.")
 
     loader: bool | None = Field(
@@ -88,6 +91,30 @@ class Settings(BaseSettings):
     query_memory_mb: int = Field(4096, ge=16, description="How much memory a ClickHouse query may take.")
     continue_wait_seconds: float = Field(
         10, gt=0, le=90, description="After how long /load answers «Continue wait» and lets the client ask again."
+    )
+    limit_normal: int = Field(100, ge=1, description="Requests a minute of one person, for most routes.")
+    limit_query: int = Field(600, ge=1, description="Questions (/cubejs-api) a minute of one person.")
+    limit_reports: int = Field(10, ge=1, description="Reports a minute of one person.")
+    limit_events: int = Field(
+        1000, ge=1, description="Sendings of events or answers a minute of one person; one sending may hold many."
+    )
+    limit_services: int = Field(
+        0, ge=0, description="Requests a minute, in each class, of an operator or a program's token; 0: no limit."
+    )
+    limit_address: int = Field(
+        3000, ge=1, description="Requests a minute from one address without a good token, log-ins included."
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="How many proxies before us write X-Forwarded-For; 0: the header is ignored."
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list, description="Host names (`*.example.org` too) under which we answer; none named: all."
+    )
+    request_seconds: float = Field(
+        120, gt=0, le=3600, description="How long a request may take until its answer begins."
+    )
+    body_seconds: float = Field(
+        30, gt=0, le=3600, description="How long a request's head, and then its body, may take."
     )
     max_body_mb: float = Field(10, gt=0, le=1024, description="The largest request body, in MB.")
 

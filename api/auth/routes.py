@@ -12,6 +12,7 @@ from api.auth.schemas import LoggedIn, Login, Registration, User
 from api.auth.service import Accounts
 from api.deps import ServicesDep
 from api.envelope import Envelope, ok
+from api.limits.throttle import guessing
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -25,11 +26,12 @@ AccountsDep = Annotated[Accounts, Depends(accounts)]
 
 
 @router.post("/register", status_code=201)
-async def register(wish: Registration, accounts: AccountsDep) -> Envelope[User]:
+async def register(connection: HTTPConnection, wish: Registration, accounts: AccountsDep) -> Envelope[User]:
     """Make an account: a student or a teacher of a school that is here, or the first admin of a new school.
 
     A teacher sees nothing until an admin gives him a classroom."""
-    return ok(await accounts.register(wish), "Account created.")
+    async with guessing(connection, "register"):
+        return ok(await accounts.register(wish), "Account created.")
 
 
 @router.post("/login")
@@ -43,7 +45,8 @@ async def login(
     """Log in: an access token for the Authorization header, and a refresh token."""
     if cookie:
         check_origin(connection, accounts.settings.cors_origins)
-    found = await accounts.login(wish.email, wish.password, connection.headers.get("user-agent"))
+    async with guessing(connection, "login", wish.email):
+        found = await accounts.login(wish.email, wish.password, connection.headers.get("user-agent"))
     if cookie:
         found = into_cookie(response, found)
     return ok(found, "Logged in.")

@@ -15,6 +15,7 @@ from api.deps import Caller, ServicesDep, read_token, require
 from api.directory import store as directory
 from api.envelope import Envelope, ok
 from api.fields import Id
+from api.limits.throttle import guessing
 from api.scope import ScopeDep
 from core.errors import NotFound
 
@@ -40,10 +41,12 @@ async def refresh(
     A refresh token works once; using it again later than a few seconds ends the log-in."""
     cookie = connection.cookies.get(REFRESH)
     if wish is not None or cookie is None or "authorization" in connection.headers:
-        pair = await sessions.refresh(wish.refresh_token if wish else read_token(connection))
+        async with guessing(connection, "refresh"):
+            pair = await sessions.refresh(wish.refresh_token if wish else read_token(connection))
         return ok(pair, "Tokens renewed.")
     check_origin(connection, sessions.settings.cors_origins)
-    pair = into_cookie(response, await sessions.refresh(cookie))
+    async with guessing(connection, "refresh"):
+        pair = into_cookie(response, await sessions.refresh(cookie))
     return ok(pair, "Tokens renewed.")
 
 

@@ -16,8 +16,9 @@ from api.audit.refusals import note_refusal
 from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
 from api.deps import current_principal, get_services, require, security_context
+from api.limits.rates import limited
 from api.principal import Principal
-from api.queries.refusals import refusal_body, stage_body
+from api.queries.refusals import REFUSALS, refusal_body, stage_body
 from api.queries.service import Queries, while_connected
 from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
 from core.telemetry import log
@@ -45,9 +46,8 @@ class CubeRoute(APIRoute):
 
 _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
-cube = APIRouter(
-    prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require(scope=TokenScope.QUERY))], route_class=CubeRoute
-)
+_RULE = [Depends(require(scope=TokenScope.QUERY)), Depends(limited("query"))]
+cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=_RULE, route_class=CubeRoute, responses=REFUSALS)
 Context = Annotated[SecurityContext, Depends(security_context)]
 _QUERY = {
     "requestBody": {
@@ -126,7 +126,7 @@ async def meta(request: Request, service: Service, context: Context) -> Response
     return await _answer(service.meta(context, extended=extended, only_views=only_views), request)
 
 
-health = APIRouter(include_in_schema=False)
+health = APIRouter(include_in_schema=False, dependencies=[Depends(limited("none"))])
 
 
 @health.get("/readyz")

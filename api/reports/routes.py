@@ -14,6 +14,7 @@ from api.auth.scopes import TokenScope
 from api.deps import Caller, ContextDep, Services, ServicesDep, require
 from api.envelope import JsonResponse
 from api.fields import Id, PagingDep, TimeZone
+from api.limits.rates import limited
 from api.principal import Principal
 from api.reports.definitions import Report
 from api.reports.parameters import read_parameters
@@ -22,6 +23,10 @@ from api.reports.service import Wish
 from api.reports.spreadsheet import to_csv
 
 router = APIRouter(tags=["reports"], dependencies=[Depends(require(scope=TokenScope.REPORTS))])
+_FORMATS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The report.", "content": {"application/json": {}, "text/csv": {}}}
+}
+_COSTLY = [Depends(limited("reports"))]
 FormatDep = Annotated[Literal["json", "csv"], Query(description="csv gives one section as a table.")]
 SectionDep = Annotated[str | None, Query(max_length=100, description="Only this section.")]
 ZoneDep = Annotated[TimeZone | None, Query(description="The zone of days and weeks; by default the school's.")]
@@ -38,7 +43,7 @@ async def list_reports(caller: Caller, services: ServicesDep) -> Response:
     return JsonResponse({"success": True, "message": "OK", "data": {"items": found, "total": len(found)}})
 
 
-@router.get("/reports/{name}")
+@router.get("/reports/{name}", dependencies=_COSTLY, responses=_FORMATS)
 async def run_report(
     name: str,
     request: Request,
@@ -61,7 +66,7 @@ async def run_report(
     return _as_csv(answer) if format == "csv" else JsonResponse({"success": True, "message": "OK", "data": answer})
 
 
-@router.get("/student-performance")
+@router.get("/student-performance", dependencies=_COSTLY, responses=_FORMATS)
 async def student_performance(
     request: Request,
     services: ServicesDep,
@@ -83,7 +88,7 @@ async def student_performance(
     )
 
 
-@router.get("/classroom-engagement")
+@router.get("/classroom-engagement", dependencies=_COSTLY, responses=_FORMATS)
 async def classroom_engagement(
     request: Request,
     services: ServicesDep,
@@ -105,7 +110,7 @@ async def classroom_engagement(
     )
 
 
-@router.get("/content-effectiveness")
+@router.get("/content-effectiveness", dependencies=_COSTLY, responses=_FORMATS)
 async def content_effectiveness(
     request: Request,
     services: ServicesDep,

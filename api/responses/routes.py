@@ -17,6 +17,7 @@ from api.deps import ServicesDep, require
 from api.envelope import Envelope, JsonResponse, Page, ok
 from api.events.service import items_of
 from api.fields import Id, PagingDep
+from api.limits.rates import limited
 from api.responses import store
 from api.responses.schemas import NewResponse, Outcome, Outcomes, Response
 from api.responses.service import Responses
@@ -39,7 +40,12 @@ def responses(services: ServicesDep) -> Responses:
 ResponsesDep = Annotated[Responses, Depends(responses)]
 
 
-@router.post("", status_code=201, responses={200: {"description": "All were known already, or some were refused."}})
+@router.post(
+    "",
+    dependencies=[Depends(limited("events"))],
+    status_code=201,
+    responses={200: {"description": "All were known already, or some were refused."}},
+)
 async def submit_responses(
     body: Annotated[Any, Body(openapi_examples=_EXAMPLES)],
     responses: ResponsesDep,
