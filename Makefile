@@ -7,7 +7,7 @@ export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly check format bench lock docs clean
+.PHONY: help install demo test nightly check audit format bench lock docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,11 +23,15 @@ test: $(VENV)/.dev tests/npm/node_modules/.installed ## run the tests on real st
 nightly: $(VENV)/.dev tests/npm/node_modules/.installed ## run the long tests too
 	PATH="$(CURDIR)/$(BIN):$$PATH" EDU_HYPOTHESIS=nightly $(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
-check: $(VENV)/.dev ## lint, types, imports
+check: $(VENV)/.dev ## lint, types, imports, known holes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict api core engine ingestion realtime benchmarks tests
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.audit --perhaps
+
+audit: $(VENV)/.dev ## known holes in the dependencies (needs the network)
+	$(BIN)/python -m tests.audit
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only -q .

@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
@@ -21,20 +20,38 @@ from starlette.responses import FileResponse
 
 from api import health
 from api.admin import routes as admin
+from api.audit import routes as audit
+from api.audit.queue import AuditLog
 from api.auth import routes as auth
+from api.auth import session_routes, token_routes
+from api.auth.key_ring import Sealer, derive
+from api.auth.keys import Keys
+from api.auth.notices import Bell
 from api.auth.passwords import Passwords
+from api.auth.revocations import Revocations
 from api.auth.service import Accounts
+from api.auth.service_tokens import ServiceTokens
+from api.auth.sessions import Sessions
 from api.auth.tokens import Tokens
+from api.auth.watch import Watch
 from api.bodies import BodyGuard
-from api.deps import Access, Fed, Services, authenticate
+from api.bounds import Bounds
+from api.deps import Fed, Services, authenticate_person
 from api.directory import routes as directory
+from api.docs_page import add_docs
 from api.envelope import Failure
 from api.errors import add_handlers
 from api.events import routes as events
+from api.limits.attempts import open_attempts
+from api.limits.gate import Gate, Rates, has_rule
+from api.limits.throttle import Throttle
+from api.limits.windows import open_windows
 from api.live import routes as live
 from api.live.service import live_door
+from api.methods import Methods
 from api.middleware import RequestContext
 from api.principal import Identities
+from api.privacy import routes as privacy
 from api.queries import routes as queries
 from api.quizzes import routes as quizzes
 from api.reports import routes as reports
@@ -66,10 +83,10 @@ PUBLIC = frozenset(
         "/readyz",
         "/livez",
         "/docs",
-        "/docs/oauth2-redirect",
         "/openapi.json",
         "/web",
         *(f"{prefix}/auth/{verb}" for prefix in ("", BASE) for verb in ("register", "login", "refresh")),
+        "/.well-known/jwks.json",  # public keys are public
         live.SOCKET_PATH,  # its first frame carries the token
     }
 )
@@ -96,13 +113,19 @@ def create_app(settings: Settings | None = None, stores: Stores | None = None) -
         version=health.product_version(),
         summary="Answers questions about learning.",
         lifespan=_lifespan(settings, stores),
-        docs_url="/docs" if settings.docs else None,
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
         middleware=list(_middleware(settings)),
-        responses={"4XX": {"model": Failure, "description": "What was wrong, where, and what to do."}},
+        dependencies=[Depends(Gate())],
+        responses={
+            "4XX": {"model": Failure, "description": "What was wrong, where, and what to do."},
+            "5XX": {"model": Failure, "description": "A store is away, or the fault is ours."},
+        },
     )
     add_handlers(app)
+    if settings.docs:
+        add_docs(app)
     _add_routes(app, alone)
     check_access(app)
     return app
@@ -120,11 +143,14 @@ def _middleware(settings: Settings) -> Iterator[Middleware]:
         yield Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
+            allow_credentials=True,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID", "Idempotency-Key", "x-cube-authorization"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
         )
-    yield Middleware(BodyGuard, max_bytes=int(settings.max_body_mb * 1_000_000))
+    yield Middleware(Methods)
+    yield Middleware(Bounds, settings=settings)
+    yield Middleware(BodyGuard, max_bytes=int(settings.max_body_mb * 1_000_000), seconds=settings.body_seconds)
 
 
 def _add_routes(app: FastAPI, alone: bool) -> None:
@@ -132,9 +158,13 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     app.include_router(queries.router)
     if alone:
         return
-    app.include_router(auth.router, include_in_schema=False)
+    for part in (auth, session_routes, token_routes):
+        app.include_router(part.router, include_in_schema=False)
+    app.include_router(token_routes.jwks_router)
     base = APIRouter(prefix=BASE)
-    for part in (auth, directory, quizzes, responses, events, reports, live, admin):
+    base.include_router(session_routes.users_router)
+    parts = (auth, session_routes, token_routes, directory, quizzes, responses, events, reports, live, admin)
+    for part in (*parts, audit, privacy):
         base.include_router(part.router)
     app.include_router(base)
     app.include_router(live.socket_router)
@@ -150,14 +180,8 @@ def check_access(app: FastAPI) -> None:
     """Raises `StartupError` for a route without an access rule: what nobody thought of stays closed."""
     for route in iter_route_contexts(app.routes):
         path = route.path or ""
-        if path not in PUBLIC and not _has_rule(getattr(route, "dependant", None)):
+        if path not in PUBLIC and not has_rule(getattr(route, "dependant", None)):
             raise StartupError(f"{path} has no access rule.", hint="Depend on require(…), or name it in PUBLIC.")
-
-
-def _has_rule(dependant: Dependant | None) -> bool:
-    if dependant is None:
-        return False
-    return any(isinstance(part.call, Access) or _has_rule(part) for part in dependant.dependencies)
 
 
 def _lifespan(settings: Settings, stores: Stores | None) -> Any:
@@ -218,20 +242,33 @@ async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Ser
     loader = Loader(foundation.record, foundation.warehouse, settings) if foundation.record else None
     version = (lambda: loader.data_version) if loader and runs_loader(settings) else None
     engine = Engine(catalog, Executor(foundation.warehouse, catalog, settings, version), settings)
+    tokens = Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes))
+    bell = Bell(settings.valkey_url.get_secret_value() if settings.valkey_url else None)
+    revocations = Revocations(foundation.record, bell) if foundation.record else None
+    pseudonym_key = derive(foundation.secret, "eduanalytics pseudonyms", 16).hex()
+    windows, attempts = open_windows(settings), open_attempts(settings)
     services = Services(
         settings=settings,
-        tokens=Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes)),
-        identities=Identities(foundation.record),
+        rates=Rates(settings, windows),
+        throttle=Throttle(attempts),
+        tokens=tokens,
+        identities=Identities(foundation.record, revocations, pseudonym_key),
         warehouse=foundation.warehouse,
         catalog=catalog,
         engine=engine,
         reports=Reports(load_reports(settings.models_dir / "reports"), engine),
     )
-    if foundation.record is None or loader is None:
-        yield services
-        return
-    async with _fed(services, foundation.record, loader, foundation.secret):
-        yield services
+    try:
+        if foundation.record is None or loader is None or revocations is None:
+            yield services
+            return
+        keys = Keys(foundation.record, tokens, Sealer(foundation.secret))
+        sessions = Sessions(settings, foundation.record, tokens, revocations, foundation.secret)
+        async with Watch(keys, revocations, bell), _fed(services, foundation.record, loader, sessions, keys):
+            yield services
+    finally:
+        await windows.close()
+        await attempts.close()
 
 
 def runs_loader(settings: Settings) -> bool:
@@ -240,16 +277,21 @@ def runs_loader(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def _fed(services: Services, record: Postgres, loader: Loader, secret: bytes) -> AsyncIterator[None]:
+async def _fed(
+    services: Services, record: Postgres, loader: Loader, sessions: Sessions, keys: Keys
+) -> AsyncIterator[None]:
     settings = services.settings
     async with AsyncExitStack() as stack:
+        services.audit = await stack.enter_async_context(AuditLog(record))
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
-        accounts = Accounts(settings, record, services.tokens, services.identities, Passwords(), secret)
+        accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
+        service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
         services.record = record
-        services.fed = Fed(accounts, Acceptor(record, writer), writer, loader)
-        door = live_door(settings, record, partial(authenticate, services), writer)
+        services.fed = Fed(accounts, service_tokens, keys, Acceptor(record, writer), writer, loader)
+        door = live_door(settings, record, partial(authenticate_person, services), writer, services.audit)
+        sessions.revocations.listeners.append(door.hub.expel)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)
         yield

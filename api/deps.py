@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.audit.queue import AuditLog
+from api.auth.scopes import TokenScope
 from api.principal import Identities, Principal
 from core.errors import Forbidden, Unauthenticated, Unavailable
 from core.postgres import Postgres
@@ -18,8 +20,12 @@ from core.warehouse import Warehouse
 from engine.query.access import SecurityContext
 
 if TYPE_CHECKING:
+    from api.auth.keys import Keys
     from api.auth.service import Accounts
+    from api.auth.service_tokens import ServiceTokens
     from api.auth.tokens import Tokens
+    from api.limits.gate import Rates
+    from api.limits.throttle import Throttle
     from api.reports.service import Reports
     from engine.model.catalog import Catalog
     from engine.run.engine import Engine
@@ -32,9 +38,11 @@ ROLES = ("student", "teacher", "admin", "analyst", "operator")
 
 @dataclass(frozen=True)
 class Fed:
-    """What needs a record: accounts, and the ways in for events and answers."""
+    """What needs a record: accounts and their tokens, and the ways in for events and answers."""
 
     accounts: Accounts
+    service_tokens: ServiceTokens
+    keys: Keys
     acceptor: Acceptor
     writer: Writer
     loader: Loader
@@ -51,8 +59,11 @@ class Services:
     catalog: Catalog
     engine: Engine
     reports: Reports
+    rates: Rates
+    throttle: Throttle
     record: Postgres | None = None
     fed: Fed | None = None
+    audit: AuditLog = field(default_factory=lambda: AuditLog(None))
     extra: Mapping[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -90,9 +101,17 @@ def read_token(connection: HTTPConnection) -> str:
 
 
 async def authenticate(services: Services, token: str) -> Principal:
-    """The caller of a token, confirmed by the record."""
+    """The caller of a token, if his log-in has not ended."""
     principal = services.tokens.verify(token)
     await services.identities.confirm(principal)
+    return principal
+
+
+async def authenticate_person(services: Services, token: str) -> Principal:
+    """The caller of a token at a door that has no scope: no service token comes in; raises `Forbidden`."""
+    principal = await authenticate(services, token)
+    if principal.scopes is not None:
+        raise Forbidden("A service token may not do that.", code="scope_missing")
     return principal
 
 
@@ -107,23 +126,28 @@ async def current_principal(connection: HTTPConnection) -> Principal:
 
 
 class Access:
-    """The rule of a route: which roles may come in; every route has one or is named public in `api/app.py`."""
+    """The rule of a route: which roles may come in, and the scope that a service token needs (none: it may not).
 
-    def __init__(self, *roles: str) -> None:
+    Every route has one or is named public in `api/app.py`; where router and route have one, both must allow."""
+
+    def __init__(self, *roles: str, scope: TokenScope | None = None) -> None:
         self.roles = frozenset(roles or ROLES) | {"operator"}
         self.any_role = not roles
+        self.scope = scope
 
     async def __call__(self, connection: HTTPConnection) -> Principal:
         """The caller, if his role is one of ours."""
         principal = await current_principal(connection)
+        if principal.scopes is not None and self.scope not in principal.scopes:
+            raise Forbidden("This service token may not do that.", code="scope_missing", needs=self.scope)
         if not self.any_role and principal.role not in self.roles:
             raise Forbidden(f"A {principal.role} may not do that.", needs=sorted(self.roles))
         return principal
 
 
-def require(*roles: str) -> Access:
+def require(*roles: str, scope: TokenScope | None = None) -> Access:
     """The rule for these roles (none named: whoever is logged in); an operator may always."""
-    return Access(*roles)
+    return Access(*roles, scope=scope)
 
 
 async def security_context(connection: HTTPConnection) -> SecurityContext:
@@ -137,5 +161,6 @@ async def _services(connection: HTTPConnection) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-Caller = Annotated[Principal, Depends(require())]
+Caller = Annotated[Principal, Depends(current_principal)]
+"""Who asks; that he may is the rule of the router or the route."""
 ContextDep = Annotated[SecurityContext, Depends(security_context)]

@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit.refusals import note_refusal
 from api.envelope import failure
-from core.errors import EduError, InvalidField, TooMany
+from core.errors import EduError, InvalidField
 from core.telemetry import log
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 400: "bad_input", 401: "unauthenticated"}
@@ -26,8 +27,9 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _ours(request: Request, error: Exception) -> Response:
-    error = cast(EduError, error)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+    error = await note_refusal(request, cast(EduError, error))
+    wait = error.details.get("retry_after")
+    headers = {"Retry-After": str(wait)} if wait else None
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers = {"WWW-Authenticate": "Bearer"}
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

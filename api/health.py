@@ -10,15 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from api.deps import Services, ServicesDep
 from api.envelope import JsonResponse
+from api.limits.rates import limited
 from core.errors import EduError
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(limited("none"))])
 _PATIENCE_SECONDS = 5
 _LEAST_FREE = 0.05
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +19,7 @@ from core.telemetry import http_requests, http_seconds, log
 
 _ID = re.compile(r"[\w.:\-]{1,100}")
 _QUIET = {"/health", "/health/live", "/health/ready", "/metrics"}
-_DOCS = ("/docs", "/redoc")
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -44,7 +45,7 @@ class RequestContext:
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(scope))
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
@@ -58,13 +59,13 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), scope["path"], request_id)
+                _add_headers(MutableHeaders(scope=message), request_id, scope["state"].get("rate", {}))
             await send(message)
 
         try:
             await self.app(scope, receive, answer)
         except Exception as error:
-            log.error("unforeseen_error", path=scope["path"], exc_info=error)
+            log.error("unforeseen_error", route=route_template(scope), exc_info=error)
             if not status:
                 await internal(scope["path"])(scope, receive, answer)
         finally:
@@ -81,13 +82,23 @@ def _request_id(scope: Scope) -> str:
     return given if _ID.fullmatch(given) else str(new_id())
 
 
-def _add_headers(headers: MutableHeaders, path: str, request_id: str) -> None:
+def _trace(scope: Scope) -> dict[str, str]:
+    """The trace that the caller's `traceparent` names, for the log."""
+    found = _TRACE.fullmatch(dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1"))
+    return {"trace_id": found[1]} if found else {}
+
+
+def standing_headers() -> dict[str, str]:
+    """The headers of every answer."""
+    return {**SECURITY_HEADERS, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
+
+
+def _add_headers(headers: MutableHeaders, request_id: str, rate: Mapping[str, str]) -> None:
     headers["X-Request-ID"] = request_id
-    for name, value in SECURITY_HEADERS.items():
+    for name, value in standing_headers().items():
         headers.setdefault(name, value)
-    headers.setdefault("Cache-Control", "no-store")
-    if not path.startswith(_DOCS):
-        headers.setdefault("Content-Security-Policy", _POLICY)
+    for name, value in rate.items():
+        headers[name] = value
 
 
 def route_template(scope: Scope) -> str:

@@ -23,8 +23,11 @@ EduError
 ├── Forbidden               403  you may not
 │   └── AccessDenied             the policy of the model says no
 ├── NotFound                404
+├── TooSlow                 408  the body did not come in time
 ├── Conflict                409
 ├── TooLarge                413
+│   ├── AddressTooLong      414
+│   └── HeadersTooLarge     431
 ├── TooMany                 429  come back after `retry_after` seconds
 ├── Unavailable             503  a store is away; nothing was written
 │   └── StoreTimeout        504
@@ -220,6 +223,27 @@ class TooLarge(EduError):
 
     code = "too_large"
     status = 413
+
+
+class AddressTooLong(TooLarge):
+    """The address is too long."""
+
+    code = "address_too_long"
+    status = 414
+
+
+class HeadersTooLarge(TooLarge):
+    """The headers are too many or too long."""
+
+    code = "headers_too_large"
+    status = 431
+
+
+class TooSlow(EduError):
+    """The body did not come in time."""
+
+    code = "too_slow"
+    status = 408
 
 
 class TooMany(EduError):

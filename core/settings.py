@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-zA-Z0-9.\-\[\]:]+$")]
 _SECRETS = Path("/run/secrets")
 _HOME = Path(__file__).resolve().parent.parent
 
@@ -43,7 +44,8 @@ class Settings(BaseSettings):
     valkey_url: SecretStr | None = Field(
         None,
         validation_alias="VALKEY_URL",
-        description="Valkey or Redis: broker between live servers; without it they meet in Postgres once a second.",
+        description="Valkey or Redis: broker between live servers, and notices of ended log-ins; "
+        "without it they meet in Postgres every second or two.",
     )
     models_dir: Path = Field(_HOME / "semantic_models", description="The folder with cubes/, views/ and reports/.")
     host: str = Field("127.0.0.1", description="The address that the server listens on.")
@@ -55,13 +57,26 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")
 
     secret_key: SecretStr | None = Field(
-        None, description="Signs the tokens (32 bytes or more); without it one is made and kept in the data folder."
+        None,
+        description="Signs tokens and seals the signing keys (32 bytes or more, the same for all servers); "
+        "without it one is made and kept in the data folder.",
     )
     access_token_minutes: int = Field(5, ge=1, le=60, description="How long an access token is good.")
     refresh_token_minutes: int = Field(10, ge=1, le=60 * 24 * 30, description="How long a refresh token is good.")
     session_hours: int = Field(24, ge=1, le=24 * 90, description="How long a log-in can be refreshed.")
+    refresh_grace_seconds: int = Field(
+        10,
+        ge=0,
+        le=60,
+        description="How long the refresh token before the newest gives the same successor again (a lost answer).",
+    )
     open_registration: bool = Field(True, description="Whether anybody may register as a student or a teacher.")
-    cors_origins: list[str] = Field(default_factory=list, description="Web origins that may call the API.")
+    self_export: bool = Field(
+        True, description="Whether a person may export his own data himself; an admin of his school always may."
+    )
+    cors_origins: list[Origin] = Field(
+        default_factory=list, description="Web origins (https://app.example.org) that may call the API; `*` is refused."
+    )
     docs: bool = Field(True, description="Whether /docs and /openapi.json are served.")
 
     loader: bool | None = Field(
@@ -76,6 +91,30 @@ class Settings(BaseSettings):
     query_memory_mb: int = Field(4096, ge=16, description="How much memory a ClickHouse query may take.")
     continue_wait_seconds: float = Field(
         10, gt=0, le=90, description="After how long /load answers «Continue wait» and lets the client ask again."
+    )
+    limit_normal: int = Field(100, ge=1, description="Requests a minute of one person, for most routes.")
+    limit_query: int = Field(600, ge=1, description="Questions (/cubejs-api) a minute of one person.")
+    limit_reports: int = Field(10, ge=1, description="Reports a minute of one person.")
+    limit_events: int = Field(
+        1000, ge=1, description="Sendings of events or answers a minute of one person; one sending may hold many."
+    )
+    limit_services: int = Field(
+        0, ge=0, description="Requests a minute, in each class, of an operator or a program's token; 0: no limit."
+    )
+    limit_address: int = Field(
+        3000, ge=1, description="Requests a minute from one address without a good token, log-ins included."
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="How many proxies before us write X-Forwarded-For; 0: the header is ignored."
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list, description="Host names (`*.example.org` too) under which we answer; none named: all."
+    )
+    request_seconds: float = Field(
+        120, gt=0, le=3600, description="How long a request may take until its answer begins."
+    )
+    body_seconds: float = Field(
+        30, gt=0, le=3600, description="How long a request's head, and then its body, may take."
     )
     max_body_mb: float = Field(10, gt=0, le=1024, description="The largest request body, in MB.")
 

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from structlog.typing import Processor
 
+from core.scrubbing import scrub_event
 from core.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -22,7 +23,11 @@ http_seconds = Histogram("http_request_duration_seconds", "HTTP request duration
 rows_loaded = Counter("rows_loaded_total", "Rows brought to ClickHouse.", ["pipeline"])
 load_lag = Gauge("load_lag_seconds", "Age of the oldest committed row that is not yet in ClickHouse.", ["pipeline"])
 queue_bytes = Gauge("accept_queue_bytes", "Accepted input that waits for its commit.")
+audit_waiting = Gauge("audit_queue_lines", "Lines about reads that wait to be written to the audit log.")
 query_seconds = Histogram("query_duration_seconds", "ClickHouse query duration.")
+limits_refused = Counter("limits_refused_total", "Requests over the limit of their class.", ["limit"])
+limits_unchecked = Counter("limits_unchecked_total", "Requests let through while Valkey was away.", ["limit"])
+guesses_refused = Counter("guesses_refused_total", "Log-ins and codes refused until some time has passed.", ["purpose"])
 sockets = Gauge("websocket_connections_active", "Open live sockets.")
 
 
@@ -40,6 +45,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
+        scrub_event,
     ]
     if settings.log_format == "json":
         last: list[Processor] = [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer(_json)]
@@ -52,6 +58,16 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(
-        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    _adopt_library_logs(shared, last, max(level, logging.WARNING))
+
+
+def _adopt_library_logs(shared: list[Processor], last: list[Processor], level: int) -> None:
+    """What libraries log takes the same form, and is scrubbed too."""
+    handler = logging.StreamHandler(sys.stderr)
+    only_event = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared], processors=[only_event, scrub_event, *last]
+        )
     )
+    logging.basicConfig(level=level, handlers=[handler])

@@ -21,8 +21,8 @@ _QUOTED = "'''' || replace(item, '''', '''''') || ''''"
 _ARRAY = "(select '[' || coalesce(string_agg(" + _QUOTED + ", ','), '') || ']' from unnest({0}) item)"
 
 _TABLES = {
-    "schools": "id name time_zone external_id attrs created_at",
-    "users": "id school_id role name external_id attrs created_at",
+    "schools": "id name time_zone external_id attrs created_at shared",
+    "users": "id school_id role name external_id attrs created_at shared",
     "classrooms": "id school_id teacher_id name subject external_id created_at",
     "enrolments": "id school_id classroom_id user_id role valid_from valid_to",
     "quizzes": "id school_id classroom_id title subject created_by quiz_version external_id created_at deleted_at",
@@ -33,6 +33,11 @@ _TABLES = {
     "submitted_at",
 }
 ENTITIES = tuple(_TABLES)
+# Whether the network's analysts may see the rows of a school, of a person (migrations/versions/0003_privacy.sql).
+_SHARED = {
+    "schools": "share_with_network and consent_basis <> 'none'",
+    "users": "shared_with_network(school_id, consent)",
+}
 # ClickHouse's own log of blocks would drop a row that changes back to what it was.
 _INSERT = {"async_insert": 0, "insert_deduplicate": 0, "input_format_tsv_detect_header": 0}
 
@@ -85,13 +90,15 @@ def _send(term: Term, entity: str, keys: list[int], deleted: Mapping[str, int]) 
 
 
 def _copy(term: Term, entity: str, where: str, **parameters: object) -> list[bytes]:
-    values = ", ".join(_expression(name) for name in _TABLES[entity].split())
+    values = ", ".join(_expression(entity, name) for name in _TABLES[entity].split())
     statement = f"copy (select {values}, version, 0 from {entity} where {where}) to stdout"
     with term.connection.cursor().copy(statement, parameters) as rows:
         return [bytes(line) for line in rows]
 
 
-def _expression(name: str) -> str:
+def _expression(entity: str, name: str) -> str:
+    if name == "shared":
+        return _SHARED[entity]
     if name.endswith("_at") or name.startswith("valid_"):
         return _UTC.format(name)
     return _ARRAY.format(name) if name == "skills" else name

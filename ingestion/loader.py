@@ -21,7 +21,7 @@ from core.warehouse import Warehouse
 from ingestion.batches import Fenced, prepared, read_progress
 from ingestion.dimensions import load_dimensions
 from ingestion.facts import load_facts
-from ingestion.pipelines import CHANNEL, DIMENSIONS, FACTS, changes_query, window_parameters
+from ingestion.pipelines import CHANNEL, DIMENSIONS, FACTS, Pipeline, changes_query, window_parameters
 from ingestion.rebuild import rebuild
 from ingestion.recovery import recover
 from ingestion.term import Term, elect
@@ -44,6 +44,7 @@ class Loader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._awake = asyncio.Event()
         self._running = False
+        self._draining = 0
         self._past = 0
 
     @property
@@ -82,6 +83,7 @@ class Loader:
 
     async def drain(self, seconds: float = 60) -> None:
         """Return when every row committed before the call is queryable; raises `Unavailable` after `seconds`."""
+        self._draining += 1
         try:
             async with asyncio.timeout(seconds):
                 target = await asyncio.to_thread(_snapshot, self.url)
@@ -93,10 +95,15 @@ class Loader:
                         await self.load()
         except TimeoutError:
             raise Unavailable("ClickHouse has not caught up.", hint="See `status` for the lag.") from None
+        finally:
+            self._draining -= 1
 
-    async def load(self) -> int:
-        """One pass over all pipelines, if this loader is or becomes the elected one; returns the rows brought."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._pass)
+    async def load(self, *, patient: bool = False) -> int:
+        """One pass over all pipelines, if this loader is or becomes the elected one; returns the rows brought.
+
+        `patient`: a pipeline whose rows may wait is looked at only from time to time.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, patient)
 
     async def resign(self) -> None:
         """Give the office up, so that another loader can be elected."""
@@ -109,7 +116,7 @@ class Loader:
 
     async def _try_pass(self) -> bool:
         try:
-            await self.load()
+            await self.load(patient=not self._draining)
         except Fenced:
             log.warning("another loader has taken over")
         except (EduError, psycopg.Error) as error:
@@ -142,13 +149,13 @@ class Loader:
                         self.wake()
             await asyncio.sleep(_MOST_SECONDS)
 
-    def _pass(self) -> int:
+    def _pass(self, patient: bool) -> int:
         if self._term is None:
             self._term = elect(self.url, self._warehouse, self._settings.batch_rows)
         if self._term is None:
             return 0
         try:
-            return load_all(self._term)
+            return load_all(self._term, patient=patient)
         except (Fenced, psycopg.OperationalError, psycopg.InterfaceError):
             self._resign()
             raise
@@ -160,14 +167,23 @@ class Loader:
             self._term = None
 
 
-def load_all(term: Term) -> int:
+def load_all(term: Term, *, patient: bool = False) -> int:
     """Unconfirmed batches first, then the dimensions, then the facts that point to them; returns the rows brought."""
     if term.fresh:
         rebuild(term)
     rows = sum(recover(term, pipeline) for pipeline in FACTS)
     term.fresh = False
     rows += load_dimensions(term)
-    return rows + sum(load_facts(term, pipeline) for pipeline in FACTS)
+    return rows + sum(load_facts(term, pipeline) for pipeline in FACTS if not patient or _is_due(term, pipeline))
+
+
+def _is_due(term: Term, pipeline: Pipeline) -> bool:
+    """Whether a pipeline's patience has run out."""
+    moment = time.monotonic()
+    if moment - term.looked.get(pipeline.name, -pipeline.patience) < pipeline.patience:
+        return False
+    term.looked[pipeline.name] = moment
+    return True
 
 
 def _snapshot(url: str) -> Snapshot:

@@ -26,13 +26,14 @@ returning name, cluster, cluster = (select system_identifier::text from pg_contr
 @dataclass(slots=True)
 class Term:
     """What the elected loader works with. `fresh` until it has looked after the batches of its predecessors;
-    `batches` counts what it has brought."""
+    `batches` counts what it has brought; `looked` says when it last looked at a pipeline that has patience."""
 
     connection: Blocking
     warehouse: Warehouse
     batch_rows: int
     fresh: bool = True
     batches: int = 0
+    looked: dict[str, float] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
     sender: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "sender"))
 

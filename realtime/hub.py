@@ -34,11 +34,13 @@ from realtime.protocol import (
     encode,
 )
 from realtime.room import Room
-from realtime.roster import Principal, Role, Roster
+from realtime.roster import Principal, Role, Roster, Seat
 from realtime.session import Verdict, judge
 
 T = TypeVar("T")
 Authenticate: TypeAlias = Callable[[str], Awaitable[Principal]]
+Admitted: TypeAlias = Callable[[Principal, int, Seat], Awaitable[None]]
+"""Is told who came into which session, and as what; its errors close the door."""
 RETRY_MS = 5000
 """After a restart clients come back within this time, each at its own random moment."""
 
@@ -53,7 +55,9 @@ class LiveHub:
         authenticate: Authenticate,
         submit_answer: AnswerWriter,
         limits: Limits | None = None,
+        admitted: Admitted | None = None,
     ) -> None:
+        self._admitted = admitted
         self.node = str(new_id())
         self.limits = limits or Limits()
         self._log = SessionLog(postgres)
@@ -97,6 +101,13 @@ class LiveHub:
             raise Forbidden("Only a teacher of the classroom opens a live quiz.")
         return await self._log.open(principal.school_id, classroom_id, quiz_id)
 
+    def expel(self, ended: Callable[[Any], bool]) -> None:
+        """Hang up on everybody whose log-in has ended."""
+        for room in self._rooms.values():
+            for member in room.members:
+                if ended(member.principal):
+                    member.end(Close.BAD_TOKEN, "session_ended")
+
     # ---------------------------------------------------------------- one socket
 
     async def serve(self, socket: Socket) -> None:
@@ -109,6 +120,8 @@ class LiveHub:
                 join = await first_frame(socket, self.limits)
                 principal = await self._authenticate(join.token)
                 session_id, seat = await self._roster.admit(join, principal)
+                if self._admitted:
+                    await self._admitted(principal, session_id, seat)
                 async with self._visit(session_id) as room:
                     await self._attend(Connection(socket, self.limits, principal, seat), room, join)
             except EduError as error:

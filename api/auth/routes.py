@@ -1,16 +1,18 @@
-"""POST /auth/register, /auth/login, /auth/refresh, /auth/logout."""
+"""POST /auth/register, /auth/login."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.requests import HTTPConnection
 
-from api.auth.schemas import LoggedIn, Login, Refresh, Registration, TokenPair, User
+from api.auth.cookies import check_origin, into_cookie
+from api.auth.schemas import LoggedIn, Login, Registration, User
 from api.auth.service import Accounts
-from api.deps import Caller, ServicesDep, read_token
+from api.deps import ServicesDep
 from api.envelope import Envelope, ok
+from api.limits.throttle import guessing
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -24,32 +26,27 @@ AccountsDep = Annotated[Accounts, Depends(accounts)]
 
 
 @router.post("/register", status_code=201)
-async def register(wish: Registration, accounts: AccountsDep) -> Envelope[User]:
+async def register(connection: HTTPConnection, wish: Registration, accounts: AccountsDep) -> Envelope[User]:
     """Make an account: a student or a teacher of a school that is here, or the first admin of a new school.
 
     A teacher sees nothing until an admin gives him a classroom."""
-    return ok(await accounts.register(wish), "Account created.")
+    async with guessing(connection, "register"):
+        return ok(await accounts.register(wish), "Account created.")
 
 
 @router.post("/login")
-async def login(wish: Login, accounts: AccountsDep) -> Envelope[LoggedIn]:
+async def login(
+    connection: HTTPConnection,
+    response: Response,
+    wish: Login,
+    accounts: AccountsDep,
+    cookie: Annotated[bool, Query(description="Browsers: the refresh token as a cookie that no script reads.")] = False,
+) -> Envelope[LoggedIn]:
     """Log in: an access token for the Authorization header, and a refresh token."""
-    return ok(await accounts.login(wish.email, wish.password), "Logged in.")
-
-
-@router.post("/refresh")
-async def refresh(
-    connection: HTTPConnection, accounts: AccountsDep, wish: Refresh | None = None
-) -> Envelope[TokenPair]:
-    """The next pair of tokens for a refresh token, in the body or as the Authorization header.
-
-    A refresh token works once; using it twice ends the log-in."""
-    token = wish.refresh_token if wish else read_token(connection)
-    return ok(await accounts.refresh(token), "Tokens renewed.")
-
-
-@router.post("/logout")
-async def logout(caller: Caller, accounts: AccountsDep) -> Envelope[None]:
-    """End this log-in: both its tokens become useless everywhere within a second."""
-    await accounts.logout(caller)
-    return ok(None, "Logged out.")
+    if cookie:
+        check_origin(connection, accounts.settings.cors_origins)
+    async with guessing(connection, "login", wish.email):
+        found = await accounts.login(wish.email, wish.password, connection.headers.get("user-agent"))
+    if cookie:
+        found = into_cookie(response, found)
+    return ok(found, "Logged in.")

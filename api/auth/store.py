@@ -1,36 +1,20 @@
-"""Accounts and log-ins in the record; a log-in is one family of refresh tokens, of which only a hash is kept."""
+"""Accounts in the record."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
 from api.sql import written
 from core.errors import Conflict
 from core.postgres import Connection
-from core.telemetry import log
 
-_USER = "id, school_id, role, name, email, external_id, created_at"
+_USER = "id, school_id, role, name, email, external_id, consent, created_at"
 _INSERT_USER = f"""
-insert into users (school_id, role, name, email, password_hash, external_id)
-values (%(school_id)s, %(role)s, %(name)s, %(email)s, %(password_hash)s, %(external_id)s)
+insert into users (school_id, role, name, email, password_hash, external_id, consent)
+values (%(school_id)s, %(role)s, %(name)s, %(email)s, %(password_hash)s, %(external_id)s, %(consent)s)
 returning {_USER}
-"""
-_OPEN = """
-insert into login_sessions (id, user_id, token_hash, created_at, refreshed_at, expires_at)
-values (%(id)s, %(user_id)s, %(token_hash)s, %(now)s, %(now)s, %(expires_at)s)
-"""
-_SESSION = """
-select s.id, s.user_id, s.token_hash, s.created_at, s.expires_at, s.revoked_at, u.role, u.school_id
-from login_sessions s join users u on u.id = s.user_id
-where s.id = %(id)s for update of s
-"""
-_ROTATE = """
-update login_sessions set token_hash = %(token_hash)s, refreshed_at = %(now)s, expires_at = %(expires_at)s
-where id = %(id)s
 """
 
 
@@ -49,7 +33,7 @@ async def school_exists(connection: Connection, school_id: int) -> bool:
 async def insert_user(connection: Connection, **values: Any) -> dict[str, Any]:
     """A new account; raises `Conflict` when the address is taken."""
     try:
-        return await written(connection, _INSERT_USER, {"external_id": None, **values})
+        return await written(connection, _INSERT_USER, {"external_id": None, "consent": None, **values})
     except UniqueViolation:
         raise Conflict("That e-mail address is taken.", code="email_taken") from None
 
@@ -68,34 +52,3 @@ async def keep_hash(connection: Connection, user_id: int, password_hash: str) ->
     await connection.execute(
         "update users set password_hash = %(hash)s where id = %(id)s", {"hash": password_hash, "id": user_id}
     )
-
-
-async def open_session(
-    connection: Connection, session_id: UUID, user_id: int, token_hash: bytes, moment: datetime, expires_at: datetime
-) -> None:
-    """A new log-in."""
-    values = {"id": session_id, "user_id": user_id, "token_hash": token_hash, "now": moment, "expires_at": expires_at}
-    await connection.execute(_OPEN, values)
-
-
-async def locked_session(connection: Connection, session_id: UUID) -> dict[str, Any] | None:
-    """A log-in with its user's role and school, locked until the transaction ends."""
-    cursor = await connection.execute(_SESSION, {"id": session_id})
-    return await cursor.fetchone()
-
-
-async def rotate(
-    connection: Connection, session_id: UUID, token_hash: bytes, moment: datetime, expires_at: datetime
-) -> None:
-    """The next refresh token of a log-in."""
-    values = {"id": session_id, "token_hash": token_hash, "now": moment, "expires_at": expires_at}
-    await connection.execute(_ROTATE, values)
-
-
-async def revoke(connection: Connection, session_id: UUID, moment: datetime, reason: str) -> None:
-    """End a log-in: every server refuses its tokens within a second (`api/principal.py` asks the record)."""
-    await connection.execute(
-        "update login_sessions set revoked_at = coalesce(revoked_at, %(now)s) where id = %(id)s",
-        {"id": session_id, "now": moment},
-    )
-    log.info("session_revoked", session_id=str(session_id), reason=reason)

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.cli.protocol import head_guard
 from core.collector import settle
 from core.errors import StartupError
 from core.settings import Settings
@@ -64,6 +65,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
     application = create_app(settings)
     config = uvicorn.Config(
         application,
+        http=head_guard(settings.body_seconds),
         host=settings.host,
         port=settings.port,
         ws="websockets-sansio",
@@ -71,6 +73,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # EDU_TRUSTED_PROXIES says whom to believe
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=_GRACE_SECONDS,

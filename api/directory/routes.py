@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
+from api.audit.trail import Trail, audited
 from api.auth.schemas import User
+from api.auth.scopes import TokenScope
 from api.deps import ServicesDep, require
 from api.directory import store
 from api.directory.schemas import (
@@ -29,25 +32,44 @@ from api.fields import Id, Paging, PagingDep
 from api.scope import Scope, ScopeDep
 from core.errors import NotFound
 
-router = APIRouter(tags=["directory"], dependencies=[Depends(require())])
+router = APIRouter(tags=["directory"], dependencies=[Depends(require(scope=TokenScope.DIRECTORY_READ))])
+_PEOPLE = [Depends(require())]  # no service token: it could set a password
 _ADMIN = [Depends(require("admin"))]
 _OPERATOR = [Depends(require("operator"))]
 
 
 def directory(services: ServicesDep) -> Directory:
     """The directory over the record."""
-    return Directory(services.postgres, services.identities, services.ingestion.accounts.passwords)
+    accounts = services.ingestion.accounts
+    return Directory(services.postgres, services.identities, accounts.passwords, accounts.sessions.revocations)
 
 
 DirectoryDep = Annotated[Directory, Depends(directory)]
 
 
 async def _page(
-    directory: Directory, table: str, scope: Scope, paging: Paging, model: Any, **wanted: Any
+    directory: Directory,
+    table: str,
+    scope: Scope,
+    paging: Paging,
+    model: Any,
+    seen: Callable[[list[dict[str, Any]]], Awaitable[None]] | None = None,
+    **wanted: Any,
 ) -> Envelope[Any]:
     rows, total = await store.page(directory.postgres, table, scope.parameters, paging, **wanted)
+    if seen:
+        await seen(rows)
     items = [model(**row) for row in rows]
     return ok(Page[Any](items=items, page=paging.page, page_size=paging.page_size, total=total))
+
+
+def _noting(trail: Trail, column: str) -> Callable[[list[dict[str, Any]]], Awaitable[None]]:
+    """Notes whose rows a page shows."""
+
+    async def note(rows: list[dict[str, Any]]) -> None:
+        await trail.note({row[column] for row in rows}, rows=len(rows))
+
+    return note
 
 
 @router.get("/schools", response_model=Envelope[Page[School]])
@@ -57,9 +79,13 @@ async def list_schools(directory: DirectoryDep, scope: ScopeDep, paging: PagingD
 
 
 @router.post("/schools", status_code=201, dependencies=_OPERATOR)
-async def create_school(wish: NewSchool, directory: DirectoryDep) -> Envelope[School]:
+async def create_school(
+    wish: NewSchool,
+    directory: DirectoryDep,
+    trail: Annotated[Trail, Depends(audited("school.created"))],
+) -> Envelope[School]:
     """Make a school (operators; anybody else founds one by registering)."""
-    return ok(await directory.create_school(wish), "School created.")
+    return ok(await directory.create_school(trail, wish), "School created.")
 
 
 @router.get("/schools/{school_id}")
@@ -70,10 +96,14 @@ async def get_school(school_id: Id, directory: DirectoryDep, scope: ScopeDep) ->
 
 @router.patch("/schools/{school_id}", dependencies=_ADMIN)
 async def change_school(
-    school_id: Id, change: SchoolChange, directory: DirectoryDep, scope: ScopeDep
+    school_id: Id,
+    change: SchoolChange,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("school.changed"))],
 ) -> Envelope[School]:
-    """Change a school's name or time zone."""
-    return ok(await directory.change_school(scope, school_id, change), "School changed.")
+    """Change a school's name, time zone, or what may be done with its data: consent, sharing, retention (admins)."""
+    return ok(await directory.change_school(scope, trail, school_id, change), "School changed.")
 
 
 @router.get("/classrooms", response_model=Envelope[Page[Classroom]])
@@ -85,9 +115,14 @@ async def list_classrooms(
 
 
 @router.post("/classrooms", status_code=201, dependencies=_ADMIN)
-async def create_classroom(wish: NewClassroom, directory: DirectoryDep, scope: ScopeDep) -> Envelope[Classroom]:
+async def create_classroom(
+    wish: NewClassroom,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("classroom.created"))],
+) -> Envelope[Classroom]:
     """Make a classroom (admins)."""
-    return ok(await directory.create_classroom(scope, wish), "Classroom created.")
+    return ok(await directory.create_classroom(scope, trail, wish), "Classroom created.")
 
 
 @router.get("/classrooms/{classroom_id}")
@@ -98,10 +133,14 @@ async def get_classroom(classroom_id: Id, directory: DirectoryDep, scope: ScopeD
 
 @router.patch("/classrooms/{classroom_id}", dependencies=_ADMIN)
 async def change_classroom(
-    classroom_id: Id, change: ClassroomChange, directory: DirectoryDep, scope: ScopeDep
+    classroom_id: Id,
+    change: ClassroomChange,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("classroom.changed"))],
 ) -> Envelope[Classroom]:
     """Change a classroom's name, subject or teacher (admins)."""
-    return ok(await directory.change_classroom(scope, classroom_id, change), "Classroom changed.")
+    return ok(await directory.change_classroom(scope, trail, classroom_id, change), "Classroom changed.")
 
 
 @router.get("/users", response_model=Envelope[Page[User]])
@@ -109,6 +148,7 @@ async def list_users(
     directory: DirectoryDep,
     scope: ScopeDep,
     paging: PagingDep,
+    trail: Annotated[Trail, Depends(audited("user.listed"))],
     role: Role | None = None,
     classroom_id: Id | None = None,
     school_id: Id | None = None,
@@ -117,33 +157,54 @@ async def list_users(
 ) -> Envelope[Any]:
     """The people whom you see: an admin his school, a teacher his students, a student himself."""
     wanted = {"role": role, "classroom_id": classroom_id, "school_id": school_id, "email": email, "id": id}
-    return await _page(directory, "users", scope, paging, User, **wanted)
+    return await _page(directory, "users", scope, paging, User, _noting(trail, "id"), **wanted)
 
 
 @router.post("/users", status_code=201, dependencies=_ADMIN)
-async def create_user(wish: NewUser, directory: DirectoryDep, scope: ScopeDep) -> Envelope[User]:
+async def create_user(
+    wish: NewUser,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("user.created"))],
+) -> Envelope[User]:
     """Make an account (admins for their school)."""
-    return ok(await directory.create_user(scope, wish), "User created.")
+    return ok(await directory.create_user(scope, trail, wish), "User created.")
 
 
 @router.get("/users/me")
-async def get_me(directory: DirectoryDep, scope: ScopeDep) -> Envelope[User]:
+async def get_me(
+    directory: DirectoryDep, scope: ScopeDep, trail: Annotated[Trail, Depends(audited("user.read"))]
+) -> Envelope[User]:
     """Your own account."""
     if scope.principal.user_id is None:
         raise NotFound("This token belongs to a service.")
-    return ok(User(**await directory.find("users", "user", scope, scope.principal.user_id)))
+    return await _user(directory, scope, trail, scope.principal.user_id)
 
 
 @router.get("/users/{user_id}")
-async def get_user(user_id: Id, directory: DirectoryDep, scope: ScopeDep) -> Envelope[User]:
+async def get_user(
+    user_id: Id, directory: DirectoryDep, scope: ScopeDep, trail: Annotated[Trail, Depends(audited("user.read"))]
+) -> Envelope[User]:
     """One account."""
-    return ok(User(**await directory.find("users", "user", scope, user_id)))
+    return await _user(directory, scope, trail, user_id)
 
 
-@router.patch("/users/{user_id}")
-async def change_user(user_id: Id, change: UserChange, directory: DirectoryDep, scope: ScopeDep) -> Envelope[User]:
+async def _user(directory: Directory, scope: Scope, trail: Trail, user_id: int) -> Envelope[User]:
+    row = await directory.find("users", "user", scope, user_id)
+    await trail.note([user_id], school_id=row["school_id"])
+    return ok(User(**row))
+
+
+@router.patch("/users/{user_id}", dependencies=_PEOPLE)
+async def change_user(
+    user_id: Id,
+    change: UserChange,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("user.changed"))],
+) -> Envelope[User]:
     """Change an account: your own name and password; an admin changes all of it."""
-    return ok(await directory.change_user(scope, user_id, change), "User changed.")
+    return ok(await directory.change_user(scope, trail, user_id, change), "User changed.")
 
 
 @router.get("/enrolments", response_model=Envelope[Page[Enrolment]])
@@ -151,6 +212,7 @@ async def list_enrolments(
     directory: DirectoryDep,
     scope: ScopeDep,
     paging: PagingDep,
+    trail: Annotated[Trail, Depends(audited("enrolment.listed"))],
     classroom_id: Id | None = None,
     user_id: Id | None = None,
     open: Annotated[  # noqa: A002 - the name in the address
@@ -159,24 +221,40 @@ async def list_enrolments(
 ) -> Envelope[Any]:
     """Who is in which classroom, and when."""
     wanted = {"classroom_id": classroom_id, "user_id": user_id, "open": open}
-    return await _page(directory, "enrolments", scope, paging, Enrolment, **wanted)
+    return await _page(directory, "enrolments", scope, paging, Enrolment, _noting(trail, "user_id"), **wanted)
 
 
 @router.post("/enrolments", status_code=201, dependencies=_ADMIN)
-async def enrol(wish: NewEnrolment, directory: DirectoryDep, scope: ScopeDep) -> Envelope[Enrolment]:
+async def enrol(
+    wish: NewEnrolment,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("enrolment.begun"))],
+) -> Envelope[Enrolment]:
     """Put a student or a teacher into a classroom (admins)."""
-    return ok(await directory.enrol(scope, wish), "Enrolled.")
+    return ok(await directory.enrol(scope, trail, wish), "Enrolled.")
 
 
 @router.get("/enrolments/{enrolment_id}")
-async def get_enrolment(enrolment_id: Id, directory: DirectoryDep, scope: ScopeDep) -> Envelope[Enrolment]:
+async def get_enrolment(
+    enrolment_id: Id,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("enrolment.read"))],
+) -> Envelope[Enrolment]:
     """One enrolment."""
-    return ok(Enrolment(**await directory.find("enrolments", "enrolment", scope, enrolment_id)))
+    row = await directory.find("enrolments", "enrolment", scope, enrolment_id)
+    await trail.note([row["user_id"]], school_id=row["school_id"])
+    return ok(Enrolment(**row))
 
 
 @router.patch("/enrolments/{enrolment_id}", dependencies=_ADMIN)
 async def end_enrolment(
-    enrolment_id: Id, change: EnrolmentEnd, directory: DirectoryDep, scope: ScopeDep
+    enrolment_id: Id,
+    change: EnrolmentEnd,
+    directory: DirectoryDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("enrolment.ended"))],
 ) -> Envelope[Enrolment]:
     """End an enrolment, now or at a given time (admins)."""
-    return ok(await directory.end_enrolment(scope, enrolment_id, change), "Enrolment ended.")
+    return ok(await directory.end_enrolment(scope, trail, enrolment_id, change), "Enrolment ended.")

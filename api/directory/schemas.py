@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.auth.schemas import Email, Password
 from api.fields import Body, ExternalId, Id, Moment, Name, TimeZone
 
-Role = Literal["student", "teacher", "admin", "operator"]
+Role = Literal["student", "teacher", "admin", "analyst", "operator"]
+ConsentBasis = Literal["school_contract", "parental_consent", "none"]
+RetentionMonths = Annotated[int, Field(ge=1, le=1200)]
 MemberRole = Literal["student", "teacher"]
 
 
@@ -21,6 +23,12 @@ class School(BaseModel):
     name: str
     time_zone: str
     external_id: str | None
+    consent_basis: str = Field(
+        "school_contract",
+        description="Why the network may see pupils' data: the school's contract, each one's parents, or not at all.",
+    )
+    share_with_network: bool = Field(True, description="Whether the network's analysts see the school's data.")
+    retention_months: int | None = Field(None, description="How long data is kept; null: no limit is set.")
     created_at: datetime
 
 
@@ -37,6 +45,9 @@ class SchoolChange(Body):
 
     name: Name | None = None
     time_zone: TimeZone | None = None
+    consent_basis: ConsentBasis | None = None
+    share_with_network: bool | None = None
+    retention_months: RetentionMonths | None = None
 
 
 class Classroom(BaseModel):
@@ -78,15 +89,18 @@ class NewUser(Body):
     password: Password | None = None
     external_id: ExternalId | None = None
     school_id: Id | None = None
+    consent: bool | None = None
 
 
 class UserChange(Body):
-    """What of an account changes: name and password by its owner, all of it by an admin."""
+    """What of an account changes: name and password by its owner, all of it by an admin; consent null: not said."""
 
     name: Name | None = None
     email: Email | None = None
     role: Role | None = None
     password: Password | None = None
+    disabled: bool | None = Field(None, description="A disabled account keeps its data; nobody can log in to it.")
+    consent: bool | None = None
 
 
 class Enrolment(BaseModel):

@@ -7,8 +7,10 @@ from typing import Any
 
 from psycopg.errors import ExclusionViolation, UniqueViolation
 
+from api.audit.trail import Trail
 from api.auth import store as account_store
 from api.auth.passwords import Passwords
+from api.auth.revocations import Revocations, end_sessions, end_user
 from api.auth.schemas import User
 from api.directory import store
 from api.directory.schemas import (
@@ -29,9 +31,11 @@ from api.principal import Identities
 from api.scope import Scope
 from api.sql import written
 from core.errors import Conflict, Forbidden, InvalidField, NotFound
-from core.postgres import Postgres
+from core.postgres import Connection, Postgres
 
 _OWN_FIELDS = {"name", "password"}
+_FLAGS = {"consent_basis", "share_with_network", "retention_months"}
+_SCHOOLLESS = {"analyst", "operator"}
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Directory:
     postgres: Postgres
     identities: Identities
     passwords: Passwords
+    revocations: Revocations
 
     async def find(self, table: str, noun: str, scope: Scope, row_id: int) -> dict[str, Any]:
         """A row that the caller may see; not visible and not there are the same `NotFound`."""
@@ -49,34 +54,47 @@ class Directory:
             raise NotFound(f"There is no such {noun}.")
         return row
 
-    async def create_school(self, wish: NewSchool) -> School:
+    async def create_school(self, trail: Trail, wish: NewSchool) -> School:
         """A new school, by an operator."""
         async with self.postgres.transaction() as connection:
-            return School(**await written(connection, store.INSERT_SCHOOL, wish.model_dump()))
-
-    async def change_school(self, scope: Scope, school_id: int, change: SchoolChange) -> School:
-        """Another name or time zone."""
-        await self.find("schools", "school", scope, school_id)
-        async with self.postgres.transaction() as connection:
-            row = await written(connection, store.UPDATE_SCHOOL, {"id": school_id, **changed(change)})
+            row = await written(connection, store.INSERT_SCHOOL, wish.model_dump())
+            await trail.record(connection, school_id=row["id"], target=f"school_id={row['id']}")
         return School(**row)
 
-    async def create_classroom(self, scope: Scope, wish: NewClassroom) -> Classroom:
+    async def change_school(self, scope: Scope, trail: Trail, school_id: int, change: SchoolChange) -> School:
+        """Another name or time zone, or what may be done with its data."""
+        before = await self.find("schools", "school", scope, school_id)
+        flags: dict[str, Any] = {
+            name: [before[name], getattr(change, name)] for name in _FLAGS & change.model_fields_set
+        }
+        async with self.postgres.transaction() as connection:
+            row = await written(connection, store.UPDATE_SCHOOL, {"id": school_id, **changed(change)})
+            await trail.record(connection, school_id=school_id, fields=sorted(change.model_fields_set), **flags)
+        self.identities.forget()
+        return School(**row)
+
+    async def create_classroom(self, scope: Scope, trail: Trail, wish: NewClassroom) -> Classroom:
         """A new classroom of a school."""
         school_id = scope.school_for(wish.school_id)
         await self.find("schools", "school", scope, school_id)
         await self._check_teacher(scope, school_id, wish.teacher_id)
         async with self.postgres.transaction() as connection:
             row = await written(connection, store.INSERT_CLASSROOM, wish.model_dump() | {"school_id": school_id})
+            await trail.record(connection, _teacher(row), school_id=school_id, target=f"classroom_id={row['id']}")
         self.identities.forget()
         return Classroom(**row)
 
-    async def change_classroom(self, scope: Scope, classroom_id: int, change: ClassroomChange) -> Classroom:
+    async def change_classroom(
+        self, scope: Scope, trail: Trail, classroom_id: int, change: ClassroomChange
+    ) -> Classroom:
         """Another name, subject or teacher."""
-        row = await self.find("classrooms", "classroom", scope, classroom_id)
-        await self._check_teacher(scope, row["school_id"], change.teacher_id)
+        before = await self.find("classrooms", "classroom", scope, classroom_id)
+        await self._check_teacher(scope, before["school_id"], change.teacher_id)
         async with self.postgres.transaction() as connection:
             row = await written(connection, store.UPDATE_CLASSROOM, {"id": classroom_id, **changed(change)})
+            people = _teacher(before) | _teacher(row) if "teacher_id" in change.model_fields_set else set()
+            fields = sorted(change.model_fields_set)
+            await trail.record(connection, people, school_id=row["school_id"], fields=fields)
         self.identities.forget()
         return Classroom(**row)
 
@@ -87,11 +105,11 @@ class Directory:
         if teacher is None or teacher["school_id"] != school_id or teacher["role"] != "teacher":
             raise InvalidField("This school has no such teacher.", field="teacher_id")
 
-    async def create_user(self, scope: Scope, wish: NewUser) -> User:
+    async def create_user(self, scope: Scope, trail: Trail, wish: NewUser) -> User:
         """A new account, by an admin for his school, or by an operator."""
-        if wish.role == "operator" and not scope.principal.is_operator:
-            raise Forbidden("Only an operator makes an operator.")
-        school_id = None if wish.role == "operator" else scope.school_for(wish.school_id)
+        if wish.role in _SCHOOLLESS and not scope.principal.is_operator:
+            raise Forbidden(f"Only an operator makes an {wish.role}.")
+        school_id = None if wish.role in _SCHOOLLESS else scope.school_for(wish.school_id)
         if school_id is not None:
             await self.find("schools", "school", scope, school_id)
         hashed = await self.passwords.hash(wish.password) if wish.password else None
@@ -104,10 +122,13 @@ class Directory:
                 email=wish.email,
                 password_hash=hashed,
                 external_id=wish.external_id,
+                consent=wish.consent,
             )
+            target = f"user_id={row['id']}"
+            await trail.record(connection, [row["id"]], school_id=school_id, target=target, role=wish.role)
         return User(**row)
 
-    async def change_user(self, scope: Scope, user_id: int, change: UserChange) -> User:
+    async def change_user(self, scope: Scope, trail: Trail, user_id: int, change: UserChange) -> User:
         """By its owner (name, password) or an admin; a new password or role ends the account's log-ins."""
         user = await self.find("users", "user", scope, user_id)
         self._check_change(scope, user, change)
@@ -117,21 +138,24 @@ class Directory:
         try:
             async with self.postgres.transaction() as connection:
                 row = await written(connection, store.UPDATE_USER, values)
-                if change.password or change.role not in (None, user["role"]):
-                    await connection.execute(store.END_SESSIONS, {"id": user_id})
+                await _end_logins(connection, user, change)
+                await _record_change(trail, connection, user, change)
         except UniqueViolation:
             raise Conflict("That e-mail address is taken.", code="email_taken") from None
         self.identities.forget()
+        await self.revocations.announce()
         return User(**row)
 
     def _check_change(self, scope: Scope, user: dict[str, Any], change: UserChange) -> None:
         own = user["id"] == scope.principal.user_id
         if not scope.whole_school and not (own and change.model_fields_set <= _OWN_FIELDS):
             raise Forbidden("You may change your own name and password; an admin changes the rest.")
-        if "operator" in (change.role, user["role"]) and change.role not in (None, user["role"]):
-            raise Forbidden("An operator is no member of a school; make another account.")
+        if own and change.disabled:
+            raise Forbidden("You cannot disable your own account; another admin can.")
+        if _SCHOOLLESS & {change.role, user["role"]} and change.role not in (None, user["role"]):
+            raise Forbidden("An operator or an analyst is no member of a school; make another account.")
 
-    async def enrol(self, scope: Scope, wish: NewEnrolment) -> Enrolment:
+    async def enrol(self, scope: Scope, trail: Trail, wish: NewEnrolment) -> Enrolment:
         """Begin a membership; `Conflict` when one is open already."""
         classroom = await self.find("classrooms", "classroom", scope, wish.classroom_id)
         user = await self.find("users", "user", scope, wish.user_id)
@@ -143,17 +167,49 @@ class Directory:
         try:
             async with self.postgres.transaction() as connection:
                 row = await written(connection, store.INSERT_ENROLMENT, values)
+                await _record_enrolment(trail, connection, row)
         except (UniqueViolation, ExclusionViolation):
             raise Conflict("This user is in that classroom already.", code="enrolled") from None
         self.identities.forget()
         return Enrolment(**row)
 
-    async def end_enrolment(self, scope: Scope, enrolment_id: int, change: EnrolmentEnd) -> Enrolment:
+    async def end_enrolment(self, scope: Scope, trail: Trail, enrolment_id: int, change: EnrolmentEnd) -> Enrolment:
         """End a membership; what was answered before stays with the classroom."""
         row = await self.find("enrolments", "enrolment", scope, enrolment_id)
         if change.valid_to is not None and change.valid_to <= row["valid_from"]:
             raise InvalidField("It ends before it begins.", field="valid_to")
         async with self.postgres.transaction() as connection:
             row = await written(connection, store.END_ENROLMENT, {"id": enrolment_id, **changed(change)})
+            await _record_enrolment(trail, connection, row)
         self.identities.forget()
         return Enrolment(**row)
+
+
+async def _end_logins(connection: Connection, user: dict[str, Any], change: UserChange) -> None:
+    if change.disabled or change.role not in (None, user["role"]):
+        await end_user(connection, user["id"], "disabled" if change.disabled else "another role")
+    elif change.password:
+        await end_sessions(connection, user["id"], "another password")
+
+
+def _teacher(classroom: dict[str, Any]) -> set[int]:
+    return set() if classroom["teacher_id"] is None else {classroom["teacher_id"]}
+
+
+async def _record_enrolment(trail: Trail, connection: Connection, row: dict[str, Any]) -> None:
+    target = f"enrolment_id={row['id']} classroom_id={row['classroom_id']}"
+    await trail.record(connection, [row["user_id"]], school_id=row["school_id"], target=target, role=row["role"])
+
+
+async def _record_change(trail: Trail, connection: Connection, user: dict[str, Any], change: UserChange) -> None:
+    """A new password and a new role are lines of their own: they are what one looks for."""
+    subjects, school_id = [user["id"]], user["school_id"]
+    rest = sorted(change.model_fields_set - {"password", "role"})
+    if change.password:
+        await trail.record(connection, subjects, school_id=school_id, action="password.changed")
+    if change.role not in (None, user["role"]):
+        roles = {"before": user["role"], "after": change.role}
+        await trail.record(connection, subjects, school_id=school_id, action="role.changed", **roles)
+    if rest:
+        consent: dict[str, Any] = {"consent": [user["consent"], change.consent]} if "consent" in rest else {}
+        await trail.record(connection, subjects, school_id=school_id, fields=rest, **consent)

@@ -5,26 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from api.fields import Paging
+from api.privacy.grants import ANALYST_SCHOOLS
 from api.sql import counted
 from core.postgres import Postgres
 
-SEES_SCHOOL = "(%(operator)s or id = %(my_school)s)"
+SEES_SCHOOL = f"(%(operator)s or id = %(my_school)s or %(my_role)s = 'analyst' and id in ({ANALYST_SCHOOLS}))"
 SEES_CLASSROOM = """(%(operator)s or school_id = %(my_school)s and (%(whole)s or id = any(%(my_classrooms)s)))"""
-SEES_USER = (
-    """(%(operator)s or school_id = %(my_school)s and (%(whole)s or id = any(%(my_students)s) or id = %(my_user)s))"""
-)
+SEES_USER = """
+(%(operator)s or id = %(my_user)s or school_id = %(my_school)s and (%(whole)s or id = any(%(my_students)s)))
+"""
 SEES_ENROLMENT = """(%(operator)s or school_id = %(my_school)s and (%(whole)s or user_id = %(my_user)s
     or %(my_role)s = 'teacher' and classroom_id = any(%(my_classrooms)s)))"""
 
 _TABLES = {
-    "schools": ("id, name, time_zone, external_id, created_at", SEES_SCHOOL, "true"),
+    "schools": (
+        "id, name, time_zone, external_id, consent_basis, share_with_network, retention_months, created_at",
+        SEES_SCHOOL,
+        "true",
+    ),
     "classrooms": (
         "id, school_id, teacher_id, name, subject, external_id, created_at",
         SEES_CLASSROOM,
         "(%(school_id)s::bigint is null or school_id = %(school_id)s)",
     ),
     "users": (
-        "id, school_id, role, name, email, external_id, created_at",
+        "id, school_id, role, name, email, external_id, consent, created_at",
         SEES_USER,
         """(%(school_id)s::bigint is null or school_id = %(school_id)s) and (%(role)s::text is null or role = %(role)s)
         and (%(email)s::text is null or lower(email) = lower(%(email)s)) and (%(id)s::bigint is null or id = %(id)s)
@@ -43,7 +48,10 @@ _TABLES = {
 INSERT_SCHOOL = """
 insert into schools (name, time_zone, external_id) values (%(name)s, %(time_zone)s, %(external_id)s) returning *"""
 UPDATE_SCHOOL = """
-update schools set name = coalesce(%(name)s, name), time_zone = coalesce(%(time_zone)s, time_zone)
+update schools set name = coalesce(%(name)s, name), time_zone = coalesce(%(time_zone)s, time_zone),
+    consent_basis = coalesce(%(consent_basis)s, consent_basis),
+    share_with_network = coalesce(%(share_with_network)s, share_with_network),
+    retention_months = case when %(has_retention_months)s then %(retention_months)s else retention_months end
 where id = %(id)s returning *"""
 INSERT_CLASSROOM = """
 insert into classrooms (school_id, teacher_id, name, subject, external_id)
@@ -55,16 +63,17 @@ update classrooms set name = coalesce(%(name)s, name),
 where id = %(id)s returning *"""
 UPDATE_USER = """
 update users set name = coalesce(%(name)s, name), email = coalesce(%(email)s, email), role = coalesce(%(role)s, role),
-    password_hash = coalesce(%(password_hash)s, password_hash)
-where id = %(id)s returning id, school_id, role, name, email, external_id, created_at"""
+    password_hash = coalesce(%(password_hash)s, password_hash),
+    disabled_at = case when %(disabled)s then coalesce(disabled_at, now()) when not %(disabled)s then null
+                       else disabled_at end,
+    consent = case when %(has_consent)s then %(consent)s else consent end
+where id = %(id)s returning id, school_id, role, name, email, external_id, consent, created_at"""
 INSERT_ENROLMENT = """
 insert into enrolments (school_id, classroom_id, user_id, role, valid_from)
 values (%(school_id)s, %(classroom_id)s, %(user_id)s, %(role)s, coalesce(%(valid_from)s, now())) returning *"""
 END_ENROLMENT = """
 update enrolments set valid_to = greatest(coalesce(%(valid_to)s, now()), valid_from + interval '1 microsecond')
 where id = %(id)s returning *"""
-END_SESSIONS = """
-update login_sessions set revoked_at = now() where user_id = %(id)s and revoked_at is null"""
 STUDENT_CLASSROOMS = """
 select classroom_id from enrolments where user_id = %(user_id)s and role = 'student'
   and valid_from <= now() and (valid_to is null or valid_to > now()) order by valid_from desc"""

@@ -8,13 +8,16 @@ from fastapi import APIRouter, Body, Depends
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
+from api.auth.scopes import TokenScope
 from api.deps import Caller, ServicesDep, require
 from api.envelope import JsonResponse
 from api.events.service import event_caller, items_of, shown
+from api.limits.rates import limited
 from core.errors import InvalidField
 from ingestion.accept import count
 
-router = APIRouter(prefix="/events", tags=["events"], dependencies=[Depends(require())])
+_RULE = [Depends(require(scope=TokenScope.EVENTS)), Depends(limited("events"))]
+router = APIRouter(prefix="/events", tags=["events"], dependencies=_RULE)
 _ONE: dict[str, Any] = {
     "event_name": "content_viewed",
     "app": "notebook",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
+from api.audit.trail import Trail, audited
 from api.deps import get_services, require
 from api.envelope import Envelope, ok
 from api.fields import Body, Id
@@ -52,10 +53,14 @@ DoorDep = Annotated[LiveDoor, Depends(get_door)]
 
 @router.post("/sessions", status_code=201)
 async def open_session(
-    wish: NewLiveSession, door: DoorDep, caller: Annotated[Principal, Depends(require("teacher", "admin"))]
+    wish: NewLiveSession,
+    door: DoorDep,
+    caller: Annotated[Principal, Depends(require("teacher", "admin"))],
+    trail: Annotated[Trail, Depends(audited("live.opened"))],
 ) -> Envelope[LiveSession]:
     """Open a live quiz for a classroom (its teachers, its school's admins); 409 while another one has not ended."""
     opened = await door.hub.open_room(caller, wish.classroom_id, wish.quiz_id)
+    await trail.note(session_id=opened.session_id, classroom_id=wish.classroom_id)
     return ok(LiveSession(session_id=opened.session_id, join_code=opened.join_code), "Live quiz opened.")
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from api.audit.entries import make_entry
+from api.audit.queue import AuditLog
+from api.principal import Principal
 from core.clock import epoch_ms
 from core.errors import EduError
 from core.postgres import Postgres
@@ -16,6 +19,8 @@ from ingestion.writer import Writer
 from realtime.broker import Broker, LocalBroker
 from realtime.grading import LiveAnswer, Outcome
 from realtime.hub import Authenticate, LiveHub
+from realtime.roster import Principal as RoomPrincipal
+from realtime.roster import Seat
 from realtime.valkey import ValkeyBroker
 
 
@@ -71,9 +76,17 @@ def _row(answer: LiveAnswer) -> AnswerRow:
     )
 
 
-def live_door(settings: Settings, postgres: Postgres, authenticate: Authenticate, writer: Writer) -> LiveDoor:
+def live_door(
+    settings: Settings, postgres: Postgres, authenticate: Authenticate, writer: Writer, audit: AuditLog
+) -> LiveDoor:
     """The door, its hub not yet started: `async with door.hub`."""
-    hub = LiveHub(postgres, live_broker(settings), authenticate, AnswerKeeper(writer))
+
+    async def admitted(principal: RoomPrincipal, session_id: int, seat: Seat) -> None:
+        caller = Principal(principal.role, principal.user_id, principal.school_id)
+        own = [seat.user_id] if seat.role == "student" else []
+        await audit.note(make_entry(caller, "live.joined", subjects=own, target=f"session_id={session_id}"))
+
+    hub = LiveHub(postgres, live_broker(settings), authenticate, AnswerKeeper(writer), admitted=admitted)
     return LiveDoor(hub, frozenset(settings.cors_origins))
 
 

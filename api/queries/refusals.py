@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from core.errors import EduError, InvalidDate, InvalidQuery, QueryError, RefusedByStore
 
 Json = dict[str, Any]
 _TOLD = ("path", "member", "nearest", "retry_after")
 _GATEWAY = InvalidQuery | InvalidDate | RefusedByStore
+
+
+class Refusal(BaseModel):
+    """What a refused question is answered, for the OpenAPI document."""
+
+    error: str = Field(description="Cube's text.")
+    type: str | None = Field(None, description="`UserError` where the question itself is wrong.")
+    code: str | None = Field(None, description="Stable; absent where the token is refused.")
+    path: str | None = Field(None, description="The place in the JSON of the question.")
+    member: str | None = None
+    nearest: list[str] | None = None
+    hint: str | None = None
+    ossie: str | None = None
+    retry_after: int | None = None
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Refusal, "description": "What was wrong, in Cube's words and ours."},
+    "5XX": {"model": Refusal, "description": "A store is away."},
+}
 
 
 def refusal_body(error: EduError) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -11,13 +11,19 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from api.audit.personal import seen_in
+from api.audit.refusals import note_refusal
+from api.audit.trail import Trail, audited
+from api.auth.scopes import TokenScope
 from api.deps import current_principal, get_services, require, security_context
+from api.limits.rates import limited
 from api.principal import Principal
-from api.queries.refusals import refusal_body, stage_body
+from api.queries.refusals import REFUSALS, refusal_body, stage_body
 from api.queries.service import Queries, while_connected
 from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
 from core.telemetry import log
 from engine.query.access import SecurityContext
+from engine.run.engine import Answer
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -33,14 +39,15 @@ class CubeRoute(APIRoute):
             try:
                 return await handle(request)
             except EduError as error:
-                return refusal(error)
+                return refusal(await note_refusal(request, error))
 
         return answer
 
 
 _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
-cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require())], route_class=CubeRoute)
+_RULE = [Depends(require(scope=TokenScope.QUERY)), Depends(limited("query"))]
+cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=_RULE, route_class=CubeRoute, responses=REFUSALS)
 Context = Annotated[SecurityContext, Depends(security_context)]
 _QUERY = {
     "requestBody": {
@@ -70,12 +77,20 @@ Service = Annotated[Queries, Depends(queries)]
 @cube.get("/load", summary="Ask a question")
 @cube.post("/load", summary="Ask a question", openapi_extra=_QUERY)
 @cube.get("/subscribe", summary="Ask a question again and again")
-async def load(request: Request, service: Service, context: Context) -> Response:
+async def load(
+    request: Request, service: Service, context: Context, trail: Annotated[Trail, Depends(audited("query.answered"))]
+) -> Response:
     """Rows, with what their columns mean. A query that takes long answers `Continue wait`: ask the same again."""
     given = await _given(request)
     multi, cache = given.get("queryType") == "multi", given.get("cache")
     requester = _requester(request.headers.get("x-request-id"), await current_principal(request))
-    work = service.load(given.get("query"), context, multi=multi, cache=cache, requester=requester)
+
+    async def seen(answer: Answer) -> None:
+        if found := seen_in(service.engine.catalog, answer):
+            for school_id in _schools(context):
+                await trail.note(found.subjects, school_id=school_id, members=found.members, rows=found.rows)
+
+    work = service.load(given.get("query"), context, multi=multi, cache=cache, requester=requester, seen=seen)
     return await _answer(work, request)
 
 
@@ -111,7 +126,7 @@ async def meta(request: Request, service: Service, context: Context) -> Response
     return await _answer(service.meta(context, extended=extended, only_views=only_views), request)
 
 
-health = APIRouter(include_in_schema=False)
+health = APIRouter(include_in_schema=False, dependencies=[Depends(limited("none"))])
 
 
 @health.get("/readyz")
@@ -133,6 +148,12 @@ async def alive() -> Response:
 router = APIRouter()
 router.include_router(cube)
 router.include_router(health)
+
+
+def _schools(context: SecurityContext) -> Sequence[int | None]:
+    """The schools that are told: each one of somebody who reads several, for pseudonyms do not say whose they are."""
+    several = context.attributes.get("school_ids") if context.attributes.get("school_id") is None else None
+    return list(several or [None])
 
 
 def _requester(request_id: str | None, caller: Principal) -> Hashable | None:

@@ -32,12 +32,15 @@ class Queries:
         multi: bool,
         cache: str | None,
         requester: Hashable | None = None,
+        seen: Callable[[Answer], Awaitable[None]] | None = None,
     ) -> bytes:
-        """/load; ContinueWait while the query still runs."""
+        """/load; ContinueWait while the query still runs. `seen` is told the answer before anybody gets it."""
         request = self.engine.normalize(payload, cache)
         if not multi:
             check_single(request)
         answer: Answer = await self.engine.run(request, context, wait=self._wait, requester=requester)
+        if seen:
+            await seen(answer)
         if any(result.is_large for result in answer.results):
             return await asyncio.to_thread(_written, answer, multi)
         return _written(answer, multi)

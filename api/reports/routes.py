@@ -9,21 +9,30 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit.trail import Trail, audited
+from api.auth.scopes import TokenScope
 from api.deps import Caller, ContextDep, Services, ServicesDep, require
 from api.envelope import JsonResponse
 from api.fields import Id, PagingDep, TimeZone
+from api.limits.rates import limited
 from api.principal import Principal
 from api.reports.definitions import Report
 from api.reports.parameters import read_parameters
+from api.reports.people import seen_in_report
 from api.reports.service import Wish
 from api.reports.spreadsheet import to_csv
 
-router = APIRouter(tags=["reports"], dependencies=[Depends(require())])
+router = APIRouter(tags=["reports"], dependencies=[Depends(require(scope=TokenScope.REPORTS))])
+_FORMATS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The report.", "content": {"application/json": {}, "text/csv": {}}}
+}
+_COSTLY = [Depends(limited("reports"))]
 FormatDep = Annotated[Literal["json", "csv"], Query(description="csv gives one section as a table.")]
 SectionDep = Annotated[str | None, Query(max_length=100, description="Only this section.")]
 ZoneDep = Annotated[TimeZone | None, Query(description="The zone of days and weeks; by default the school's.")]
 FromDep = Annotated[date | None, Query(alias="from", description="The first day, e.g. 2026-09-01.")]
 ToDep = Annotated[date | None, Query(description="The last day, included.")]
+TrailDep = Annotated[Trail, Depends(audited("report.read"))]
 SubjectDep = Annotated[str | None, Query(max_length=200, description="Only quizzes of this subject.")]
 
 
@@ -34,13 +43,14 @@ async def list_reports(caller: Caller, services: ServicesDep) -> Response:
     return JsonResponse({"success": True, "message": "OK", "data": {"items": found, "total": len(found)}})
 
 
-@router.get("/reports/{name}")
+@router.get("/reports/{name}", dependencies=_COSTLY, responses=_FORMATS)
 async def run_report(
     name: str,
     request: Request,
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     format: FormatDep = "json",  # noqa: A002 - the name in the address
     section: SectionDep = None,
@@ -51,15 +61,18 @@ async def run_report(
     values = read_parameters(report, _with_self(report, caller, dict(request.query_params)))
     wish = Wish(paging, time_zone or await school_zone(services, caller), section or _csv_section(report, format))
     answer = await services.reports.run(report, values, wish, context)
+    if found := seen_in_report(services.catalog, answer):
+        await trail.note(found.subjects, report=report.name, members=found.members, rows=found.rows)
     return _as_csv(answer) if format == "csv" else JsonResponse({"success": True, "message": "OK", "data": answer})
 
 
-@router.get("/student-performance")
+@router.get("/student-performance", dependencies=_COSTLY, responses=_FORMATS)
 async def student_performance(
     request: Request,
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     student_id: Annotated[Id | None, Query(description="The student; a student may leave it out.")] = None,  # noqa: ARG001
     start: FromDep = None,  # noqa: ARG001
@@ -71,16 +84,17 @@ async def student_performance(
 ) -> Response:
     """How one student does: accuracy, time, quizzes, skills, weeks, and the questions that went worst."""
     return await run_report(
-        "student_performance", request, services, caller, context, paging, format, section, time_zone
+        "student_performance", request, services, caller, context, trail, paging, format, section, time_zone
     )
 
 
-@router.get("/classroom-engagement")
+@router.get("/classroom-engagement", dependencies=_COSTLY, responses=_FORMATS)
 async def classroom_engagement(
     request: Request,
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     classroom_id: Annotated[Id | None, Query(description="The classroom; needed.")] = None,  # noqa: ARG001
     start: FromDep = None,  # noqa: ARG001
@@ -92,16 +106,17 @@ async def classroom_engagement(
 ) -> Response:
     """Whether a classroom takes part: enrolled and active students, completed quizzes, time, day by day."""
     return await run_report(
-        "classroom_engagement", request, services, caller, context, paging, format, section, time_zone
+        "classroom_engagement", request, services, caller, context, trail, paging, format, section, time_zone
     )
 
 
-@router.get("/content-effectiveness")
+@router.get("/content-effectiveness", dependencies=_COSTLY, responses=_FORMATS)
 async def content_effectiveness(
     request: Request,
     services: ServicesDep,
     caller: Caller,
     context: ContextDep,
+    trail: TrailDep,
     paging: PagingDep,
     quiz_id: Annotated[Id | None, Query(description="The quiz; needed.")] = None,  # noqa: ARG001
     start: FromDep = None,  # noqa: ARG001
@@ -113,7 +128,7 @@ async def content_effectiveness(
 ) -> Response:
     """How well a quiz's questions work: difficulty, first tries, common wrong answers, time, discrimination."""
     return await run_report(
-        "content_effectiveness", request, services, caller, context, paging, format, section, time_zone
+        "content_effectiveness", request, services, caller, context, trail, paging, format, section, time_zone
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header
@@ -10,17 +11,20 @@ from fastapi.openapi.models import Example
 from pydantic import ValidationError
 from starlette.responses import Response as HttpResponse
 
+from api.audit.trail import Trail, audited
+from api.auth.scopes import TokenScope
 from api.deps import ServicesDep, require
 from api.envelope import Envelope, JsonResponse, Page, ok
 from api.events.service import items_of
 from api.fields import Id, PagingDep
+from api.limits.rates import limited
 from api.responses import store
 from api.responses.schemas import NewResponse, Outcome, Outcomes, Response
 from api.responses.service import Responses
 from api.scope import ScopeDep
 from ingestion.responses import Responder
 
-router = APIRouter(prefix="/responses", tags=["responses"], dependencies=[Depends(require())])
+router = APIRouter(prefix="/responses", tags=["responses"], dependencies=[Depends(require(scope=TokenScope.RESPONSES))])
 _ONE = {"student_id": 101, "question_id": 45, "answer": "B", "time_spent": 38.5, "client_id": "tablet-17-000124"}
 _EXAMPLES = {
     "one": Example(summary="One answer", value=_ONE),
@@ -36,11 +40,17 @@ def responses(services: ServicesDep) -> Responses:
 ResponsesDep = Annotated[Responses, Depends(responses)]
 
 
-@router.post("", status_code=201, responses={200: {"description": "All were known already, or some were refused."}})
+@router.post(
+    "",
+    dependencies=[Depends(limited("events"))],
+    status_code=201,
+    responses={200: {"description": "All were known already, or some were refused."}},
+)
 async def submit_responses(
     body: Annotated[Any, Body(openapi_examples=_EXAMPLES)],
     responses: ResponsesDep,
     scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("responses.sent"))],
     idempotency_key: Annotated[str | None, Header(max_length=200, description="Stands for client_id.")] = None,
 ) -> HttpResponse:
     """Submit one answer or many; the reply comes after they are committed. The server grades.
@@ -51,6 +61,7 @@ async def submit_responses(
         if idempotency_key and wish.client_id is None:
             wish = wish.model_copy(update={"client_id": idempotency_key})
         outcome = await responses.submit(scope, wish)
+        await _note(trail, [outcome])
         status = 201 if outcome.status == "accepted" else 200
         return _answer(outcome, "Answer kept." if status == 201 else "This answer is known.", status)
     wishes: list[NewResponse | Outcome] = [
@@ -59,8 +70,19 @@ async def submit_responses(
     good = [wish for wish in wishes if isinstance(wish, NewResponse)]
     taken = iter((await responses.submit_all(scope, good)).items)
     items = [next(taken) if isinstance(wish, NewResponse) else wish for wish in wishes]
+    await _note(trail, items)
     outcomes = _counted(items)
     return _answer(outcomes, "Taken.", 201 if outcomes.accepted else 200)
+
+
+async def _note(trail: Trail, outcomes: Sequence[Outcome]) -> None:
+    """Answers that somebody gave for others; his own stand in the record under his name."""
+    own = trail.principal.user_id if trail.principal else None
+    students = {
+        each.student_id for each in outcomes if each.status == "accepted" and each.student_id not in (None, own)
+    }
+    if students:
+        await trail.note((number for number in students if number is not None), answers=len(outcomes))
 
 
 @router.get("")
@@ -68,6 +90,7 @@ async def list_responses(
     services: ServicesDep,
     scope: ScopeDep,
     paging: PagingDep,
+    trail: Annotated[Trail, Depends(audited("responses.read"))],
     student_id: Id | None = None,
     quiz_id: Id | None = None,
     classroom_id: Id | None = None,
@@ -83,6 +106,7 @@ async def list_responses(
         "question_id": question_id,
     }
     rows, total = await store.page(services.postgres, scope.parameters, paging, **wanted)
+    await trail.note({row["student_id"] for row in rows}, rows=len(rows))
     items = [Response(**row) for row in rows]
     return ok(Page[Response](items=items, page=paging.page, page_size=paging.page_size, total=total))
 

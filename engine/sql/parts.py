@@ -168,7 +168,8 @@ class Parts:
         for each in selects[1:]:
             union = exp.Union(this=union, expression=each, distinct=False)
         natives: list[exp.Expr] = [column(f"d{index}", "parts") for index in range(len(self.plan.dimensions))]
-        values = {name: picked for part in self.plan.parts for name, picked in _picked(part, places).items()}
+        gaps = any(each.granularity for each in self.plan.dimensions)
+        values = {name: picked for part in self.plan.parts for name, picked in _picked(part, places, gaps=gaps).items()}
         return Body(natives, values, from_(union, "parts"))
 
     def _selects(self, places: Mapping[str, str]) -> list[exp.Select]:
@@ -197,13 +198,14 @@ def value_names(part: AnyPart) -> list[str]:
     return [] if isinstance(part, Series) else [leaf.name for leaf in part.leaves]
 
 
-def _picked(part: AnyPart, places: Mapping[str, str]) -> Values:
-    """The one value of each group; a group without rows counts 0 (an empty window: unknown, but 0 distinct values)."""
+def _picked(part: AnyPart, places: Mapping[str, str], *, gaps: bool) -> Values:
+    """The one value of each group; a group without rows counts 0 (an empty window in a series, which has `gaps`:
+    unknown, but 0 distinct values)."""
     if isinstance(part, Series):
         return {}
     zero: set[str] = set()
     if isinstance(part, Part):
-        counted = ("count_distinct",) if part.scope.window else COUNTED
+        counted = ("count_distinct",) if part.scope.window and gaps else COUNTED
         zero = {leaf.name for leaf in part.leaves if leaf.measure.type in counted and not leaf.raw}
     else:
         zero = {leaf.name for leaf in part.leaves if leaf.tree.name in ("count", "uniqExact", "uniq")}

@@ -24,6 +24,9 @@ from core.warehouse import Warehouse
 
 PASSWORD = "correct horse battery"
 SECRET = b"a secret for tests, 32 bytes long"
+_LIMITS = ("limit_normal", "limit_query", "limit_reports", "limit_events", "limit_address")
+_NO_LIMITS = dict.fromkeys(_LIMITS, 1_000_000)
+"""A test calls more often than a person; the limits have tests of their own (tests/api/limits)."""
 _numbers = count(1)
 
 
@@ -79,7 +82,7 @@ def fault(response: httpx2.Response, status: int, code: str | None = None) -> di
 
 def make_stores(postgres: Postgres, warehouse: Warehouse, folder: Path, **chosen: Any) -> Stores:
     """Open stores for `create_app`."""
-    settings = Settings(data_dir=folder, **{"loader_poll_ms": 50, "log_level": "error", **chosen})
+    settings = Settings(data_dir=folder, **{"loader_poll_ms": 50, "log_level": "error", **_NO_LIMITS, **chosen})
     configure_logging(settings)
     return Stores(settings, postgres, warehouse, SECRET, DataFolder(folder))
 

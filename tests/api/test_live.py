@@ -38,6 +38,11 @@ async def test_a_live_answer_is_graded_kept_and_listed_like_any_other(applicatio
         await teacher.expect("quiz_ended")
     (kept,) = data(await school.student.get("/api/v1/responses"))["items"]
     assert (kept["session_id"], kept["answer"], kept["correct"]) == (opened["session_id"], "B", True)
+    seen = data(await school.admin.get("/api/v1/audit?action=live"))["items"]
+    came = {(line["action"], line["actor_id"]) for line in seen}
+    assert came == {("live.opened", school.teacher.id)} | {
+        ("live.joined", who.id) for who in (school.teacher, school.student)
+    }
 
 
 async def test_a_live_answer_is_in_clickhouse_within_a_second(application: FastAPI, school: School) -> None:

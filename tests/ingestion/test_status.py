@@ -23,6 +23,7 @@ async def test_a_new_installation_is_not_behind(postgres: Postgres, warehouse: W
     assert [(pipeline.name, pipeline.record_rows, pipeline.warehouse_rows) for pipeline in status.pipelines] == [
         ("responses", 0, 0),
         ("events", 0, 0),
+        ("audit_log", 0, 0),
     ]
 
 

@@ -91,12 +91,12 @@ def _dimensions(world: World) -> Iterable[tuple[str, list[str], list[list[Any]]]
     made = START
     yield (
         "schools",
-        ["id", "name", "time_zone", "external_id", "attrs", "created_at"],
-        [[row.id, row.name, row.time_zone, row.external_id, "{}", made] for row in world.schools.values()],
+        ["id", "name", "time_zone", "external_id", "attrs", "created_at", "shared"],
+        [[row.id, row.name, row.time_zone, row.external_id, "{}", made, True] for row in world.schools.values()],
     )
     yield (
         "users",
-        ["id", "school_id", "role", "name", "external_id", "attrs", "created_at"],
+        ["id", "school_id", "role", "name", "external_id", "attrs", "created_at", "shared"],
         [_user(row, made) for row in world.people.values()],
     )
     yield (
@@ -120,7 +120,7 @@ def _dimensions(world: World) -> Iterable[tuple[str, list[str], list[list[Any]]]
 
 
 def _user(row: Person, made: datetime) -> list[Any]:
-    return [row.id, row.school.id, row.role, row.name, row.external_id, "{}", made]
+    return [row.id, row.school.id, row.role, row.name, row.external_id, "{}", made, True]
 
 
 def _content(world: World, made: datetime) -> Iterable[tuple[str, list[str], list[list[Any]]]]:

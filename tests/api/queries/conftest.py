@@ -14,6 +14,10 @@ from fastapi import FastAPI
 
 from api.auth.tokens import Tokens
 from api.deps import Services
+from api.limits.attempts import LocalAttempts
+from api.limits.gate import Rates
+from api.limits.throttle import Throttle
+from api.limits.windows import LocalWindows
 from api.principal import Identities, Principal
 from api.queries.routes import router
 from core.settings import Settings
@@ -40,6 +44,8 @@ def application(catalog: Catalog, warehouse: Warehouse, settings: Settings | Non
         warehouse=warehouse,
         catalog=catalog,
         engine=Engine(catalog, Executor(warehouse, catalog, settings), settings),
+        rates=Rates(settings, LocalWindows()),
+        throttle=Throttle(LocalAttempts()),
         reports=None,  # type: ignore[arg-type]  # no report is asked for here
     )
     return app

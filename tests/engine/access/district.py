@@ -12,15 +12,14 @@ from uuid import UUID
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
 _START = datetime(2025, 10, 20, 6, 0, tzinfo=UTC)
-_DDL = Path(__file__).resolve().parents[3] / "migrations" / "warehouse" / "0001_facts_and_dimensions.sql"
+_DDL = Path(__file__).resolve().parents[3] / "migrations" / "warehouse"
 
 
 def tables_ddl() -> list[str]:
     """The product's tables, without what only matters on disks."""
-    texts = _DDL.read_text().split(";\n")
-    return [
-        re.sub(r"SETTINGS.*", "SETTINGS allow_nullable_key = 1", text, flags=re.S) for text in texts if "CREATE" in text
-    ]
+    texts = [text for file in sorted(_DDL.glob("*.sql")) for text in file.read_text().split(";\n")]
+    settings = "SETTINGS allow_nullable_key = 1"
+    return [re.sub(r"SETTINGS.*", settings, text, flags=re.S) for text in texts if "CREATE" in text or "ALTER" in text]
 
 
 def draw_district(seed: int) -> Tables:
@@ -33,7 +32,15 @@ class _Drawer:
         self.random, self.number = random, 0
         self.tables: Tables = {}
         for school in range(1, 4):
-            self._add("schools", id=school, name=f"School {school}", time_zone="UTC", external_id=None, attrs="{}")
+            self._add(
+                "schools",
+                id=school,
+                name=f"School {school}",
+                time_zone="UTC",
+                external_id=None,
+                attrs="{}",
+                shared=True,
+            )
             for _ in range(2):
                 self._classroom(school)
         for school in (None, None, 1, 2, 3):
@@ -58,7 +65,14 @@ class _Drawer:
     def _user(self, role: str, school: int) -> Row:
         key = self._id()
         return self._add(
-            "users", id=key, school_id=school, role=role, name=f"{role} {key}", external_id=f"x{key}", attrs="{}"
+            "users",
+            id=key,
+            school_id=school,
+            role=role,
+            name=f"{role} {key}",
+            external_id=f"x{key}",
+            shared=self.random.random() < 0.7,
+            attrs="{}",
         )
 
     def _classroom(self, school: int) -> None:

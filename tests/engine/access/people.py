@@ -144,4 +144,13 @@ def _of_schools(me: Person, tables: Tables, table: str, row: Row) -> bool:
     return shared or row["school_id"] in me.schools
 
 
-_ROLES = {"student": _student, "teacher": _teacher, "admin": _of_schools, "analyst": _of_schools}
+def _analyst(me: Person, tables: Tables, table: str, row: Row) -> bool:
+    """What he may see of schools, as far as the persons in it share their data."""
+    if table == "users":
+        return _of_schools(me, tables, table, row) and (row["role"] != "student" or row["shared"])
+    who = row.get("student_id", row.get("user_id"))
+    shares = who is None or any(each["id"] == who and each["shared"] for each in tables["users"])
+    return _of_schools(me, tables, table, row) and shares
+
+
+_ROLES = {"student": _student, "teacher": _teacher, "admin": _of_schools, "analyst": _analyst}

@@ -1,0 +1,189 @@
+"""Every table that knows a person, how his rows are found, and what of them he gets.
+
+`tests/api/privacy` reads the schema: a column that points to a person stands in `covers` of a part, or in `LEFT_OUT`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of the archive: its name, its query (`%(user)s` is the person), what it is, the columns it follows."""
+
+    name: str
+    query: str
+    english: str
+    german: str
+    covers: tuple[str, ...]
+
+
+_DEAD_LETTERS = """
+select id, school_id, stage, reason, payload, received_at from dead_letters
+where school_id = (select school_id from users where id = %(user)s)
+  and jsonb_path_exists(payload, '$.** ? (@.user_id == $id || @.user_id == $text
+                                       || @.student_id == $id || @.student_id == $text)',
+                        jsonb_build_object('id', %(user)s::bigint, 'text', %(user)s::text))
+order by id
+"""
+PARTS = (
+    Part(
+        "account",
+        """select id, school_id, role, name, email, external_id, attrs, password_hash is not null as has_password,
+                  email_verified_at, disabled_at, created_at
+           from users where id = %(user)s""",
+        "The account. The password is kept as a hash only and is not given out.",
+        "Das Konto. Vom Passwort wird nur ein Hashwert gespeichert; er wird nicht herausgegeben.",
+        ("users.id",),
+    ),
+    Part(
+        "consent",
+        """select s.name as school, s.consent_basis, s.share_with_network, s.retention_months, u.consent,
+                  shared_with_network(u.school_id, u.consent) as shared_with_network
+           from users u join schools s on s.id = u.school_id where u.id = %(user)s""",
+        "Consent: on what the school relies, what this person said, and whether the network's analysts see the data.",
+        "Einwilligung: worauf sich die Schule stützt, was diese Person gesagt hat, ob der Verbund die Daten sieht.",
+        (),
+    ),
+    Part(
+        "enrolments",
+        """select e.id, e.classroom_id, c.name as classroom, e.role, e.valid_from, e.valid_to
+           from enrolments e join classrooms c on c.id = e.classroom_id where e.user_id = %(user)s order by e.id""",
+        "The classrooms this person belongs or belonged to.",
+        "Die Klassen, zu denen diese Person gehört oder gehörte.",
+        ("enrolments.user_id",),
+    ),
+    Part(
+        "classrooms_led",
+        "select id, name, subject, created_at from classrooms where teacher_id = %(user)s order by id",
+        "The classrooms this person leads.",
+        "Die Klassen, die diese Person leitet.",
+        ("classrooms.teacher_id",),
+    ),
+    Part(
+        "responses",
+        """select r.response_id, r.submitted_at, r.received_at, r.classroom_id, r.session_id, s.mode, r.quiz_id,
+                  z.title as quiz, r.question_id, q.title as question, r.attempt_number, r.choice, r.correct, r.score,
+                  r.time_spent_ms, r.client_id
+           from responses r join quiz_sessions s on s.id = r.session_id join quizzes z on z.id = r.quiz_id
+           join questions q on q.id = r.question_id
+           where r.student_id = %(user)s order by r.response_id""",
+        "Answers to questions, also those given in live quizzes (mode: live).",
+        "Antworten auf Fragen, auch die aus Live-Quizzen (mode: live).",
+        ("responses.student_id",),
+    ),
+    Part(
+        "quiz_results",
+        """select r.id, r.session_id, r.quiz_id, z.title as quiz, r.attempt_number, r.score, r.max_score, r.submitted_at
+           from quiz_results r join quizzes z on z.id = r.quiz_id where r.student_id = %(user)s order by r.id""",
+        "Results of quizzes that are known only as a sum.",
+        "Ergebnisse von Quizzen, die nur als Summe bekannt sind.",
+        ("quiz_results.student_id",),
+    ),
+    Part(
+        "events",
+        """select event_id, event_name, app, occurred_at, received_at, classroom_id, quiz_id, session_id, question_id,
+                  client_id, props
+           from events where user_id = %(user)s order by event_id""",
+        "What this person did in the apps.",
+        "Was diese Person in den Apps getan hat.",
+        ("events.user_id",),
+    ),
+    Part(
+        "quizzes_made",
+        "select id, title, subject, created_at, deleted_at from quizzes where created_by = %(user)s order by id",
+        "Quizzes this person made.",
+        "Quizze, die diese Person erstellt hat.",
+        ("quizzes.created_by",),
+    ),
+    Part(
+        "log_ins",
+        """select id, created_at, refreshed_at, expires_at, revoked_at, revoked_reason, client, method
+           from login_sessions where user_id = %(user)s order by created_at""",
+        "Log-ins, without their secrets.",
+        "Anmeldungen, ohne ihre Geheimnisse.",
+        ("login_sessions.user_id",),
+    ),
+    Part(
+        "log_ins_ended",
+        "select at, kind, keep_until from revocations where kind = 'user' and subject = %(user)s::text order by seq",
+        "Moments at which all log-ins were ended.",
+        "Zeitpunkte, an denen alle Anmeldungen beendet wurden.",
+        ("revocations.subject",),
+    ),
+    Part(
+        "external_identities",
+        "select issuer, subject, linked_at from external_identities where user_id = %(user)s order by linked_at",
+        "Accounts of other providers that are linked to this one.",
+        "Konten anderer Anbieter, die mit diesem verbunden sind.",
+        ("external_identities.user_id",),
+    ),
+    Part(
+        "access_keys",
+        """select id, name, scopes, created_at, expires_at, revoked_at
+           from service_tokens where user_id = %(user)s order by created_at""",
+        "Tokens for scripts that this person made, without their secrets.",
+        "Zugangsschlüssel für Skripte, die diese Person angelegt hat, ohne ihre Geheimnisse.",
+        ("service_tokens.user_id",),
+    ),
+    Part(
+        "mails",
+        """select purpose, email, created_at, expires_at, used_at
+           from mail_tokens where user_id = %(user)s order by created_at""",
+        "Mails with a link that were sent to this person.",
+        "E-Mails mit einem Link, die an diese Person gingen.",
+        ("mail_tokens.user_id",),
+    ),
+    Part(
+        "invitations",
+        """select school_id, role, classroom_id, created_at,
+                  case when created_by = %(user)s then 'made' else 'received' end as part,
+                  expires_at, uses, revoked_at
+           from invitations where created_by = %(user)s
+              or lower(email) = (select lower(email) from users where id = %(user)s) order by created_at""",
+        "Invitations this person made or received.",
+        "Einladungen, die diese Person ausgesprochen oder erhalten hat.",
+        ("invitations.created_by",),
+    ),
+    Part(
+        "schools_read",
+        """select school_id, granted_at, case when user_id = %(user)s then 'received' else 'given' end as part
+           from analyst_schools where user_id = %(user)s or granted_by = %(user)s order by granted_at""",
+        "Schools whose data this person may read as an analyst, or that this person opened to one.",
+        "Schulen, deren Daten diese Person auswerten darf oder die sie anderen dafür geöffnet hat.",
+        ("analyst_schools.user_id", "analyst_schools.granted_by"),
+    ),
+    Part(
+        "imported_from",
+        "select source, source_id from import_ids where entity = 'users' and id = %(user)s order by source",
+        "The numbers of this person in systems from which data was imported.",
+        "Die Nummern dieser Person in Systemen, aus denen Daten übernommen wurden.",
+        (),
+    ),
+    Part(
+        "refused",
+        _DEAD_LETTERS,
+        "What was sent about this person and could not be taken.",
+        "Was über diese Person gesendet und nicht angenommen wurde.",
+        (),
+    ),
+    Part(
+        "audit",
+        """select occurred_at, actor_id, actor_role, action, outcome, target, cardinality(subjects) as people, details
+           from audit_log where actor_id = %(user)s or subjects @> array[%(user)s::bigint] order by chain""",
+        "Who saw or changed this person's data, and what this person saw or changed. People are told by number.",
+        "Wer Daten dieser Person gesehen oder geändert hat, und was sie selbst gesehen oder geändert hat. Nur Nummern.",
+        ("audit_log.actor_id", "audit_log.subjects"),
+    ),
+)
+LEFT_OUT = MappingProxyType(
+    {
+        "row_changes.key": "numbers of changed rows, for the way to ClickHouse; what changed is in the tables",
+    }
+)
+"""Columns that may hold a person's number and are in no part, each with its reason.
+
+Live rooms (`live_sessions`, `live_log`) hold questions and moments, no person; ClickHouse holds copies only.
+"""
