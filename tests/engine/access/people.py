@@ -24,7 +24,12 @@ _CLOSED = {
     "admin": _PSEUDONYMS,
     "analyst": _PERSONAL,
 }
-_WHOLE = {"student": {"teachers", "classroom_engagement", "content_effectiveness", "learning"}}
+_AUDIT = {"audit", "audit_subjects"}
+_WHOLE = {
+    "student": {"teachers", "classroom_engagement", "content_effectiveness", "learning"} | _AUDIT,
+    "teacher": _AUDIT,
+    "analyst": _AUDIT,
+}
 PUBLISHED = {"student": {"participations.class_accuracy"}}
 """Statistics of at least five others, which the role is given on purpose."""
 
