@@ -60,8 +60,8 @@ def _given(world: World, person: Person, rooms: set[int]) -> Scope:
     ours = [each for each in world.sessions.values() if each.classroom is not None and each.classroom.id in rooms]
     mine = [each for each in world.answers if each.student is person]
     results = [each for each in world.results if each.student is person]
-    quizzes = {each.quiz.id for each in (*ours, *mine, *results)}
-    opened = {each.quiz.id for each in (*ours, *mine)}
+    opened = {each.quiz.id for each in ours} | {each.quiz.id for each in mine}
+    quizzes = opened | {each.quiz.id for each in results}
     over = {each.quiz.id for each in ours if each.ended_at is not None}
     questions = {item.id for key in over for item in world.quizzes[key].questions} | {each.question.id for each in mine}
     return {

@@ -43,8 +43,8 @@ class _Drawer:
             )
             for _ in range(2):
                 self._classroom(school)
-        for school in (None, None, 1, 2, 3):
-            self._quiz(school)
+        for owner in (None, None, 1, 2, 3):
+            self._quiz(owner)
         for _ in range(14):
             self._session()
         for _ in range(25):

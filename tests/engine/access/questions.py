@@ -19,8 +19,9 @@ _TIMES = ["2025-10-25", "2025-11-10"]
 def draw_question(random: Random, catalog: Catalog, may_ask: MayAsk) -> Json | None:
     """A query of members that somebody may ask for; None where he may ask for nothing of what was drawn."""
     content = [cube for name, cube in catalog.cubes.items() if name in _CONTENT]
-    owner = random.choice([*catalog.cubes.values(), *content * 2, *catalog.views.values()])
-    around = [owner, *(_around(catalog, owner) if isinstance(owner, Cube) else [])]
+    owners: list[Cube | View] = [*catalog.cubes.values(), *content * 2, *catalog.views.values()]
+    owner = random.choice(owners)
+    around: list[Cube | View] = [owner, *(_around(catalog, owner) if isinstance(owner, Cube) else [])]
     dims = [name for each in around for name in _public(each, "dimensions") if may_ask(name)]
     measures = [name for name in _public(owner, "measures") if may_ask(name)]
     segments = [name for each in around for name in _public(each, "segments") if may_ask(name)]
