@@ -22,7 +22,15 @@ from starlette.responses import FileResponse
 from api import health
 from api.admin import routes as admin
 from api.auth import routes as auth
+from api.auth.bulk import routes as bulk
+from api.auth.invitations import routes as invitations
+from api.auth.mail.carrier import carrier
+from api.auth.mail.postman import Postman
+from api.auth.oidc import routes as oidc
+from api.auth.oidc.flow import Sealer
+from api.auth.oidc.service import SchoolLogins, issuers
 from api.auth.passwords import Passwords
+from api.auth.recovery import routes as recovery
 from api.auth.service import Accounts
 from api.auth.tokens import Tokens
 from api.bodies import BodyGuard
@@ -56,6 +64,7 @@ from ingestion.writer import Writer
 
 BASE = "/api/v1"
 _WEB = Path(__file__).resolve().parent.parent / "web"
+_OIDC = ("providers", "{name}/start", "{name}/callback")
 PUBLIC = frozenset(
     {
         "/",
@@ -70,6 +79,10 @@ PUBLIC = frozenset(
         "/openapi.json",
         "/web",
         *(f"{prefix}/auth/{verb}" for prefix in ("", BASE) for verb in ("register", "login", "refresh")),
+        # whoever comes here has a mail's token or a provider's word instead of ours, or learns nothing
+        *(f"{prefix}/auth/password/{verb}" for prefix in ("", BASE) for verb in ("forgot", "reset")),
+        *(f"{prefix}/auth/{path}" for prefix in ("", BASE) for path in ("verify", "verify/resend")),
+        *(f"{prefix}/auth/oidc/{path}" for prefix in ("", BASE) for path in _OIDC),
         live.SOCKET_PATH,  # its first frame carries the token
     }
 )
@@ -132,9 +145,11 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     app.include_router(queries.router)
     if alone:
         return
-    app.include_router(auth.router, include_in_schema=False)
+    for part in (auth, recovery, oidc):
+        app.include_router(part.router, include_in_schema=False)
     base = APIRouter(prefix=BASE)
-    for part in (auth, directory, quizzes, responses, events, reports, live, admin):
+    base.include_router(recovery.admin_router)
+    for part in (auth, recovery, oidc, invitations, bulk, directory, quizzes, responses, events, reports, live, admin):
         base.include_router(part.router)
     app.include_router(base)
     app.include_router(live.socket_router)
@@ -248,7 +263,10 @@ async def _fed(services: Services, record: Postgres, loader: Loader, secret: byt
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
         accounts = Accounts(settings, record, services.tokens, services.identities, Passwords(), secret)
         services.record = record
-        services.fed = Fed(accounts, Acceptor(record, writer), writer, loader)
+        postman = Postman(settings, record, carrier(settings), secret)
+        await stack.enter_async_context(_running(postman))
+        logins = SchoolLogins(record, accounts, issuers(settings), Sealer(secret))
+        services.fed = Fed(accounts, Acceptor(record, writer), writer, loader, postman, logins)
         door = live_door(settings, record, partial(authenticate, services), writer)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)
@@ -256,9 +274,9 @@ async def _fed(services: Services, record: Postgres, loader: Loader, secret: byt
 
 
 @asynccontextmanager
-async def _running(loader: Loader) -> AsyncIterator[None]:
+async def _running(part: Loader | Postman) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(loader.run(stop))
+    task = asyncio.create_task(part.run(stop))
     try:
         yield
     finally:

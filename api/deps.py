@@ -18,6 +18,8 @@ from core.warehouse import Warehouse
 from engine.query.access import SecurityContext
 
 if TYPE_CHECKING:
+    from api.auth.mail.postman import Postman
+    from api.auth.oidc.service import SchoolLogins
     from api.auth.service import Accounts
     from api.auth.tokens import Tokens
     from api.reports.service import Reports
@@ -38,6 +40,8 @@ class Fed:
     acceptor: Acceptor
     writer: Writer
     loader: Loader
+    postman: Postman
+    school_logins: SchoolLogins
 
 
 @dataclass

@@ -19,6 +19,7 @@ rows_loaded = Counter("rows_loaded_total", "Rows brought to ClickHouse.", ["pipe
 load_lag = Gauge("load_lag_seconds", "Age of the oldest committed row that is not yet in ClickHouse.", ["pipeline"])
 queue_bytes = Gauge("accept_queue_bytes", "Accepted input that waits for its commit.")
 query_seconds = Histogram("query_duration_seconds", "ClickHouse query duration.")
+mails = Counter("mails_total", "Mails that were sent, postponed after a failure, or given up.", ["kind", "outcome"])
 sockets = Gauge("websocket_connections_active", "Open live sockets.")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.requests import HTTPConnection
 
+from api.auth.registration import Registrations
 from api.auth.schemas import LoggedIn, Login, Refresh, Registration, TokenPair, User
 from api.auth.service import Accounts
 from api.deps import Caller, ServicesDep, read_token
@@ -23,18 +24,30 @@ def accounts(services: ServicesDep) -> Accounts:
 AccountsDep = Annotated[Accounts, Depends(accounts)]
 
 
-@router.post("/register", status_code=201)
-async def register(wish: Registration, accounts: AccountsDep) -> Envelope[User]:
-    """Make an account: a student or a teacher of a school that is here, or the first admin of a new school.
+def registrations(services: ServicesDep) -> Registrations:
+    """The rules of registration over the record."""
+    fed = services.ingestion
+    accounts = fed.accounts
+    return Registrations(accounts.settings, accounts.postgres, accounts.passwords, fed.postman, accounts.secret)
 
-    A teacher sees nothing until an admin gives him a classroom."""
-    return ok(await accounts.register(wish), "Account created.")
+
+@router.post("/register", status_code=201)
+async def register(
+    wish: Registration, registrations: Annotated[Registrations, Depends(registrations)]
+) -> Envelope[User]:
+    """Make an account with the code of an invitation (`POST /api/v1/invitations`), which says where and as what.
+
+    Where registration is open also without a code: a student or a teacher of a school that is here, or the first admin
+    of a new school. A teacher sees nothing until an admin gives him a classroom."""
+    return ok(await registrations.register(wish), "Account created.")
 
 
 @router.post("/login")
 async def login(wish: Login, accounts: AccountsDep) -> Envelope[LoggedIn]:
-    """Log in: an access token for the Authorization header, and a refresh token."""
-    return ok(await accounts.login(wish.email, wish.password), "Logged in.")
+    """Log in: an access token for the Authorization header, and a refresh token.
+
+    A one-time password is answered with `password_change_required` until `new_password` comes with it."""
+    return ok(await accounts.login(wish.email, wish.password, wish.new_password), "Logged in.")
 
 
 @router.post("/refresh")

@@ -1,4 +1,4 @@
-"""Registration, log-in, refresh, log-out: the rules."""
+"""Log-in, refresh, log-out: the rules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from api.auth import store
+from api.auth.addresses import login_name
+from api.auth.admission import admitted
 from api.auth.passwords import Passwords
-from api.auth.schemas import LoggedIn, Registration, TokenPair, User
+from api.auth.schemas import LoggedIn, TokenPair, User
 from api.auth.tokens import Tokens
 from api.principal import Identities, Principal
 from core.clock import now
-from core.errors import Forbidden, InvalidField, NotFound, Unauthenticated
+from core.errors import Unauthenticated
 from core.ids import new_id
 from core.postgres import Connection, Postgres
 from core.settings import Settings
@@ -37,37 +39,28 @@ class Accounts:
     passwords: Passwords
     secret: bytes
 
-    async def register(self, wish: Registration) -> User:
-        """A new account; raises `Forbidden`, `NotFound`, `Conflict` or `InvalidField`."""
-        if not self.settings.open_registration:
-            raise Forbidden("Registration is closed; an admin makes the accounts.", code="registration_closed")
-        _check_place(wish)
-        hashed = await self.passwords.hash(wish.password)
-        async with self.postgres.transaction() as connection:
-            school_id = await _school(connection, wish)
-            row = await store.insert_user(
-                connection,
-                school_id=school_id,
-                role=wish.role,
-                name=wish.name,
-                email=wish.email,
-                password_hash=hashed,
-            )
-        log.info("user_registered", user_id=row["id"], school_id=school_id, role=wish.role)
-        return User(**row)
+    async def login(self, email: str, password: str, new_password: str | None = None) -> LoggedIn:
+        """Tokens for an address (or user name) and its password; raises `Unauthenticated`, the same for every reason.
 
-    async def login(self, email: str, password: str) -> LoggedIn:
-        """Tokens for an address and its password; raises `Unauthenticated`, the same for every reason."""
+        Who gave the right password learns more: `Forbidden` when it was for one use and no new one comes with it."""
         async with self.postgres.transaction() as connection:
-            user = await store.user_by_email(connection, email)
+            user = await store.user_by_email(connection, login_name(email))
         kept = user["password_hash"] if user else None
         if not await self.passwords.matches(password, kept) or user is None:
             log.info("login_refused", user_id=user["id"] if user else None)
             raise Unauthenticated(_REFUSED, code="bad_credentials")
-        renewed = await self.passwords.hash(password) if self.passwords.outdated(user.pop("password_hash")) else None
+        chosen = admitted(self.settings, user, password, new_password) or password
+        outdated = chosen != password or self.passwords.outdated(user.pop("password_hash"))
+        renewed = await self.passwords.hash(chosen) if outdated else None
         async with self.postgres.transaction() as connection:
             if renewed:
                 await store.keep_hash(connection, user["id"], renewed)
+            pair = await self._open(connection, user)
+        return LoggedIn(user=User(**user), **pair.model_dump())
+
+    async def open(self, user: dict[str, Any]) -> LoggedIn:
+        """Log somebody in whose identity another has proved (a school's identity provider)."""
+        async with self.postgres.transaction() as connection:
             pair = await self._open(connection, user)
         return LoggedIn(user=User(**user), **pair.model_dump())
 
@@ -139,25 +132,3 @@ class Accounts:
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _check_place(wish: Registration) -> None:
-    if (wish.school_id is None) == (wish.school_name is None):
-        raise InvalidField(
-            "Name either school_id (a school that is here) or school_name (a new school, whose admin you become).",
-            field="school_id",
-        )
-    if wish.school_name is not None and wish.role != "admin":
-        raise InvalidField("Whoever founds a school is its admin: role must be «admin».", field="role")
-    if wish.school_id is not None and wish.role == "admin":
-        raise Forbidden(
-            "An admin of a school is made by another admin: POST /api/v1/users.", code="admin_by_invitation"
-        )
-
-
-async def _school(connection: Connection, wish: Registration) -> int:
-    if wish.school_name is not None:
-        return await store.insert_school(connection, wish.school_name, wish.time_zone)
-    if wish.school_id is None or not await store.school_exists(connection, wish.school_id):
-        raise NotFound("There is no such school.", field="school_id")
-    return wish.school_id

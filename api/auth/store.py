@@ -13,11 +13,28 @@ from core.errors import Conflict
 from core.postgres import Connection
 from core.telemetry import log
 
-_USER = "id, school_id, role, name, email, external_id, created_at"
+_USER = "id, school_id, role, name, email, username, external_id, created_at"
+_CREDENTIALS = f"{_USER}, password_hash, email_source, email_verified_at, one_time_until, disabled_at, language"
+_GIVEN: dict[str, Any] = {
+    "external_id": None,
+    "username": None,
+    "email_source": "school",
+    "email_verified_at": None,
+    "one_time_until": None,
+    "language": None,
+}
 _INSERT_USER = f"""
-insert into users (school_id, role, name, email, password_hash, external_id)
-values (%(school_id)s, %(role)s, %(name)s, %(email)s, %(password_hash)s, %(external_id)s)
+insert into users (school_id, role, name, email, password_hash, {", ".join(_GIVEN)})
+values (%(school_id)s, %(role)s, %(name)s, %(email)s, %(password_hash)s,
+        {", ".join(f"%({name})s" for name in _GIVEN)})
 returning {_USER}
+"""
+_END_LOG_INS = """
+with ended as (
+    update login_sessions set revoked_at = now(), revoked_reason = %(reason)s
+    where user_id = %(user_id)s and revoked_at is null and id is distinct from %(but)s returning id, expires_at
+)
+insert into revocations (kind, subject, keep_until) select 'session', id::text, expires_at from ended
 """
 _OPEN = """
 insert into login_sessions (id, user_id, token_hash, created_at, refreshed_at, expires_at)
@@ -49,25 +66,42 @@ async def school_exists(connection: Connection, school_id: int) -> bool:
 async def insert_user(connection: Connection, **values: Any) -> dict[str, Any]:
     """A new account; raises `Conflict` when the address is taken."""
     try:
-        return await written(connection, _INSERT_USER, {"external_id": None, **values})
+        return await written(connection, _INSERT_USER, _GIVEN | values)
     except UniqueViolation:
         raise Conflict("That e-mail address is taken.", code="email_taken") from None
 
 
 async def user_by_email(connection: Connection, email: str) -> dict[str, Any] | None:
-    """The account of an address, with its password hash."""
-    cursor = await connection.execute(
-        f"select {_USER}, password_hash from users where lower(email) = %(email)s",
-        {"email": email.lower()},
-    )
+    """The account of an address or a user name (`addresses.login_name`), with what decides on its log-in."""
+    place = "lower(email) = lower(%(email)s)" if "@" in email else "username = %(email)s"
+    cursor = await connection.execute(f"select {_CREDENTIALS} from users where {place}", {"email": email})
+    return await cursor.fetchone()
+
+
+async def user_by_id(connection: Connection, user_id: int) -> dict[str, Any] | None:
+    """The account, with what decides on its log-in."""
+    cursor = await connection.execute(f"select {_CREDENTIALS} from users where id = %(id)s", {"id": user_id})
     return await cursor.fetchone()
 
 
 async def keep_hash(connection: Connection, user_id: int, password_hash: str) -> None:
-    """Replace the password's hash."""
+    """Replace the password's hash; what is kept now is no one-time password."""
     await connection.execute(
-        "update users set password_hash = %(hash)s where id = %(id)s", {"hash": password_hash, "id": user_id}
+        "update users set password_hash = %(hash)s, one_time_until = null where id = %(id)s",
+        {"hash": password_hash, "id": user_id},
     )
+
+
+async def prove_address(connection: Connection, user_id: int) -> None:
+    """The owner has shown that the address is his."""
+    await connection.execute(
+        "update users set email_verified_at = coalesce(email_verified_at, now()) where id = %(id)s", {"id": user_id}
+    )
+
+
+async def end_log_ins(connection: Connection, user_id: int, reason: str, but: UUID | None = None) -> None:
+    """End every log-in of a user, except the one that asks."""
+    await connection.execute(_END_LOG_INS, {"user_id": user_id, "reason": reason, "but": but})
 
 
 async def open_session(

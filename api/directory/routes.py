@@ -36,7 +36,7 @@ _OPERATOR = [Depends(require("operator"))]
 
 def directory(services: ServicesDep) -> Directory:
     """The directory over the record."""
-    return Directory(services.postgres, services.identities, services.ingestion.accounts.passwords)
+    return Directory(services.postgres, services.identities, services.ingestion.accounts.passwords, services.settings)
 
 
 DirectoryDep = Annotated[Directory, Depends(directory)]
@@ -142,7 +142,7 @@ async def get_user(user_id: Id, directory: DirectoryDep, scope: ScopeDep) -> Env
 
 @router.patch("/users/{user_id}")
 async def change_user(user_id: Id, change: UserChange, directory: DirectoryDep, scope: ScopeDep) -> Envelope[User]:
-    """Change an account: your own name and password; an admin changes all of it."""
+    """Change an account: your own name; an admin changes all of it (your own password: POST /auth/password)."""
     return ok(await directory.change_user(scope, user_id, change), "User changed.")
 
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from api.auth.schemas import Email, Password
+from api.auth.addresses import Email
+from api.auth.policy import Password
 from api.fields import Body, ExternalId, Id, Moment, Name, TimeZone
 
 Role = Literal["student", "teacher", "admin", "operator"]

@@ -9,6 +9,7 @@ from psycopg.errors import ExclusionViolation, UniqueViolation
 
 from api.auth import store as account_store
 from api.auth.passwords import Passwords
+from api.auth.policy import check_password
 from api.auth.schemas import User
 from api.directory import store
 from api.directory.schemas import (
@@ -30,8 +31,9 @@ from api.scope import Scope
 from api.sql import written
 from core.errors import Conflict, Forbidden, InvalidField, NotFound
 from core.postgres import Postgres
+from core.settings import Settings
 
-_OWN_FIELDS = {"name", "password"}
+_OWN_FIELDS = {"name"}
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Directory:
     postgres: Postgres
     identities: Identities
     passwords: Passwords
+    settings: Settings
 
     async def find(self, table: str, noun: str, scope: Scope, row_id: int) -> dict[str, Any]:
         """A row that the caller may see; not visible and not there are the same `NotFound`."""
@@ -94,6 +97,8 @@ class Directory:
         school_id = None if wish.role == "operator" else scope.school_for(wish.school_id)
         if school_id is not None:
             await self.find("schools", "school", scope, school_id)
+        if wish.password:
+            self._check_password(wish.password, wish.name, wish.email)
         hashed = await self.passwords.hash(wish.password) if wish.password else None
         async with self.postgres.transaction() as connection:
             row = await account_store.insert_user(
@@ -108,26 +113,32 @@ class Directory:
         return User(**row)
 
     async def change_user(self, scope: Scope, user_id: int, change: UserChange) -> User:
-        """By its owner (name, password) or an admin; a new password or role ends the account's log-ins."""
+        """By its owner (name) or an admin; a new password or role ends the account's log-ins."""
         user = await self.find("users", "user", scope, user_id)
         self._check_change(scope, user, change)
         values = changed(change) | {"id": user_id, "password_hash": None}
         if change.password:
+            self._check_password(change.password, change.name or user["name"], change.email or user["email"])
             values["password_hash"] = await self.passwords.hash(change.password)
         try:
             async with self.postgres.transaction() as connection:
                 row = await written(connection, store.UPDATE_USER, values)
                 if change.password or change.role not in (None, user["role"]):
-                    await connection.execute(store.END_SESSIONS, {"id": user_id})
+                    await account_store.end_log_ins(connection, user_id, "password or role changed")
         except UniqueViolation:
             raise Conflict("That e-mail address is taken.", code="email_taken") from None
         self.identities.forget()
         return User(**row)
 
+    def _check_password(self, password: str, name: str, email: str | None) -> None:
+        check_password(password, self.settings.password_min_length, name=name, email=email)
+
     def _check_change(self, scope: Scope, user: dict[str, Any], change: UserChange) -> None:
         own = user["id"] == scope.principal.user_id
         if not scope.whole_school and not (own and change.model_fields_set <= _OWN_FIELDS):
-            raise Forbidden("You may change your own name and password; an admin changes the rest.")
+            raise Forbidden("You may change your own name; an admin changes the rest.")
+        if own and change.password:
+            raise Forbidden("Change your own password by POST /auth/password.", code="own_password")
         if "operator" in (change.role, user["role"]) and change.role not in (None, user["role"]):
             raise Forbidden("An operator is no member of a school; make another account.")
 

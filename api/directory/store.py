@@ -24,7 +24,7 @@ _TABLES = {
         "(%(school_id)s::bigint is null or school_id = %(school_id)s)",
     ),
     "users": (
-        "id, school_id, role, name, email, external_id, created_at",
+        "id, school_id, role, name, email, username, external_id, created_at",
         SEES_USER,
         """(%(school_id)s::bigint is null or school_id = %(school_id)s) and (%(role)s::text is null or role = %(role)s)
         and (%(email)s::text is null or lower(email) = lower(%(email)s)) and (%(id)s::bigint is null or id = %(id)s)
@@ -55,16 +55,17 @@ update classrooms set name = coalesce(%(name)s, name),
 where id = %(id)s returning *"""
 UPDATE_USER = """
 update users set name = coalesce(%(name)s, name), email = coalesce(%(email)s, email), role = coalesce(%(role)s, role),
-    password_hash = coalesce(%(password_hash)s, password_hash)
-where id = %(id)s returning id, school_id, role, name, email, external_id, created_at"""
+    password_hash = coalesce(%(password_hash)s, password_hash),
+    one_time_until = case when %(password_hash)s::text is null then one_time_until end,
+    email_verified_at = case when %(email)s::text is null or email = %(email)s then email_verified_at end,
+    email_source = case when %(email)s::text is null or email = %(email)s then email_source else 'school' end
+where id = %(id)s returning id, school_id, role, name, email, username, external_id, created_at"""
 INSERT_ENROLMENT = """
 insert into enrolments (school_id, classroom_id, user_id, role, valid_from)
 values (%(school_id)s, %(classroom_id)s, %(user_id)s, %(role)s, coalesce(%(valid_from)s, now())) returning *"""
 END_ENROLMENT = """
 update enrolments set valid_to = greatest(coalesce(%(valid_to)s, now()), valid_from + interval '1 microsecond')
 where id = %(id)s returning *"""
-END_SESSIONS = """
-update login_sessions set revoked_at = now() where user_id = %(id)s and revoked_at is null"""
 STUDENT_CLASSROOMS = """
 select classroom_id from enrolments where user_id = %(user_id)s and role = 'student'
   and valid_from <= now() and (valid_to is null or valid_to > now()) order by valid_from desc"""
