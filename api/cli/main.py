@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, ask, data, demo, serve
+from api.cli import access, ask, data, demo, serve, users
 
 app = typer.Typer(
     name="eduanalytics",
@@ -27,6 +27,7 @@ for command in (
     app.command()(command)
 app.command("import")(data.import_folder)
 app.add_typer(ask.models_app, name="models")
+app.add_typer(users.users_app, name="users")
 
 
 def _version(wanted: bool) -> None:
