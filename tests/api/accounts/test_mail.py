@@ -141,6 +141,7 @@ async def _wish(record: Postgres, email: str, kind: letters.Kind = "reset_passwo
         await letters.write(connection, kind, email)
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("security", ["none", "starttls", "tls"])
 async def test_a_mail_goes_over_a_secured_way(record: Postgres, account: str, certificate: Path, security: str) -> None:
     with mail_server(security, certificate if security != "none" else None) as (box, port):
