@@ -22,10 +22,11 @@ _REFUSED = 500
 
 
 class NotCarried(Exception):
-    """The mail could not be handed over; `final`: nor will it be later."""
+    """The mail could not be handed over; `final`: nor will it be later; `broken`: nor any other on this way."""
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
+    def __init__(self, reason: str, *, final: bool = False, broken: bool = False) -> None:
         self.final = final
+        self.broken = broken
         super().__init__(reason)
 
 
@@ -110,7 +111,7 @@ class _Connection:
         except SMTPResponseException as error:
             raise _refused(error) from error
         except (SMTPException, OSError) as error:
-            raise NotCarried(type(error).__name__) from error
+            raise NotCarried(type(error).__name__, broken=True) from error
 
 
 def _refused(error: SMTPResponseException) -> NotCarried:

@@ -72,12 +72,14 @@ class Postman:
         due = await letters.claim(self._postgres, _BATCH)
         if not due:
             return 0
+        waiting = list(due)
         try:
             async with self._carrier.open() as way:
-                for letter in due:
-                    await self._deliver(way, letter)
+                while waiting:
+                    await self._deliver(way, waiting[0])
+                    del waiting[0]
         except NotCarried as error:
-            for letter in due:
+            for letter in waiting:
                 await self._failed(letter, error)
         return len(due)
 
@@ -89,6 +91,8 @@ class Postman:
                 mails.labels(letter.kind, "sent").inc()
             await letters.remove(self._postgres, letter)
         except NotCarried as error:
+            if error.broken:
+                raise
             await self._failed(letter, error)
         except Unavailable:
             raise

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from api.auth.codes import token_hash
-from core.clock import now
 from core.ids import new_id
 from core.postgres import Connection
 
@@ -18,7 +17,7 @@ where user_id = %(user_id)s and created_at > now() - interval '1 hour' and token
 """
 _INSERT = """
 insert into mail_tokens (id, user_id, purpose, email, token_hash, expires_at)
-values (%(id)s, %(user_id)s, %(purpose)s, %(email)s, %(token_hash)s, %(expires_at)s)
+values (%(id)s, %(user_id)s, %(purpose)s, %(email)s, %(token_hash)s, now() + %(lifetime)s)
 on conflict (token_hash) do update set expires_at = excluded.expires_at
 """
 _GOOD = """
@@ -35,7 +34,7 @@ _END = (
 async def keep(connection: Connection, user: dict[str, Any], token: str, purpose: Purpose, lifetime: timedelta) -> bool:
     """Make a token good for an account's address; False when it got many in the last hour."""
     values = {"id": new_id(), "user_id": user["id"], "purpose": purpose, "email": user["email"]}
-    values |= {"token_hash": token_hash(token), "expires_at": now() + lifetime}
+    values |= {"token_hash": token_hash(token), "lifetime": lifetime}
     cursor = await connection.execute(_RECENT, values)
     row = await cursor.fetchone()
     if row is None or row["n"] >= _MOST_PER_HOUR:

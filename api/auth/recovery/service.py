@@ -114,6 +114,8 @@ class Recovery:
             raise NotFound("There is no such user.")
         if user["role"] in {"operator", "analyst"} and not scope.principal.is_operator:
             raise Forbidden("Only an operator does that.")
+        if user_id == scope.principal.user_id:
+            raise Forbidden("Change your own password by POST /auth/password.", code="own_password")
         password, until = one_time_password(), now() + ONE_TIME_LIFETIME
         values = {"id": user_id, "until": until, "username": new_username(user["name"])}
         values["hash"] = (await self.passwords.light([password]))[0]

@@ -114,7 +114,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _settings(port: int, security: str, **chosen: Any) -> Settings:
-    given = {
+    given: dict[str, Any] = {
         "smtp_host": "127.0.0.1",
         "smtp_port": port,
         "smtp_security": security,
@@ -220,6 +220,20 @@ async def test_an_address_that_the_server_refuses_is_given_up(record: Postgres, 
         await Postman(settings, record, carrier(settings), SECRET).deliver()
     assert await record.fetch("select 1 from letters") == []
     assert box.mails == []
+
+
+async def test_a_way_that_breaks_is_left_at_once(record: Postgres, account: str) -> None:
+    await _wish(record, account, "verify_email")
+    await _wish(record, account)
+    with mail_server("none", None) as (box, port):
+        box.refusals = ["421 closing"]
+        settings = _settings(port, "none")
+        postman = Postman(settings, record, carrier(settings), SECRET)
+        await postman.deliver()
+        await _due_now(record)
+        await postman.deliver()
+    assert len(box.mails) == 2
+    assert await record.fetch("select 1 from letters") == []
 
 
 async def test_two_postmen_send_each_letter_once(record: Postgres, account: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -322,7 +322,7 @@ async def test_a_forged_token_is_refused(browser: Browser, rogue_honest: Rogue, 
     def make(nonce: str) -> Any:
         claims, head = _claims(rogue, nonce), {"kid": "one"}
         public = str(rogue.keys["keys"][0]["x"])
-        return {
+        made: dict[str, Callable[[], Any]] = {
             "none": lambda: jwt.encode(claims, "", algorithm="none", headers=head),
             "client secret": lambda: jwt.encode(claims, _CLIENT["client_secret"] * 2, algorithm="HS256", headers=head),
             "public key as secret": lambda: jwt.encode(claims, public, algorithm="HS256", headers=head),
@@ -332,7 +332,8 @@ async def test_a_forged_token_is_refused(browser: Browser, rogue_honest: Rogue, 
             "unknown kid": lambda: _signed(rogue, claims, kid="two"),
             "text": lambda: "no token",
             "null": lambda: None,
-        }[forgery]()
+        }
+        return made[forgery]()
 
     fault(await _rogue_login(browser, rogue, make), 401, "oidc_refused")
 

@@ -158,6 +158,7 @@ async def test_an_admin_hands_out_a_one_time_password(client: httpx2.AsyncClient
     assert "@" not in data(await admin.post(f"/api/v1/users/{nameless.id}/one-time-password"))["login"]
     for role in ("teacher", "student"):
         fault(await (await member(admin, role)).post(path), 403)
+    fault(await admin.post(f"/api/v1/users/{admin.id}/one-time-password"), 403, "own_password")
     stranger = await register(client, "admin", school_name="Valley")
     fault(await stranger.post(path), 404)
 
