@@ -50,8 +50,12 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         """One mail."""
         mail = message_from_bytes(envelope.content, policy=default)
-        self.mails.append((mail, envelope.rcpt_tos, session.ssl is not None, session.authenticated))
+        self.mails.append((mail, envelope.rcpt_tos, _is_tls(server), session.authenticated))
         return "250 OK"
+
+
+def _is_tls(server: Any) -> bool:
+    return server.transport.get_extra_info("ssl_object") is not None
 
 
 @contextmanager
