@@ -150,6 +150,6 @@ async def test_a_list_is_for_admins_of_that_school(admin: Person, client: httpx2
 
 
 async def test_a_whole_school_at_once(admin: Person) -> None:
-    found = await _bring(admin, [{"name": f"Pupil {n}", "external_id": f"many-{n}"} for n in range(1000)])
-    assert found["created"] == 1000
-    assert len({item["login"] for item in found["items"]}) == 1000
+    found = await _bring(admin, [{"name": f"Pupil {n}", "external_id": f"many-{n}"} for n in range(MOST)])
+    assert found["created"] == MOST
+    assert len({item["login"] for item in found["items"]}) == MOST
