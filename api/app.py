@@ -22,19 +22,28 @@ from starlette.responses import FileResponse
 from api import health
 from api.admin import routes as admin
 from api.auth import routes as auth
+from api.auth import session_routes, token_routes
 from api.auth.bulk import routes as bulk
 from api.auth.invitations import routes as invitations
+from api.auth.key_ring import KEYS_PURPOSE, Sealer, derive
+from api.auth.keys import Keys
 from api.auth.mail.carrier import carrier
 from api.auth.mail.postman import Postman
+from api.auth.notices import Bell
 from api.auth.oidc import routes as oidc
-from api.auth.oidc.flow import Sealer
+from api.auth.oidc.flow import FLOW_PURPOSE
 from api.auth.oidc.service import SchoolLogins, issuers
 from api.auth.passwords import Passwords
+from api.auth.pruning import Pruning
 from api.auth.recovery import routes as recovery
+from api.auth.revocations import Revocations
 from api.auth.service import Accounts
+from api.auth.service_tokens import ServiceTokens
+from api.auth.sessions import Sessions
 from api.auth.tokens import Tokens
+from api.auth.watch import Watch
 from api.bodies import BodyGuard
-from api.deps import Access, Fed, Services, authenticate
+from api.deps import Access, Fed, Services, authenticate_person
 from api.directory import routes as directory
 from api.envelope import Failure
 from api.errors import add_handlers
@@ -64,6 +73,7 @@ from ingestion.writer import Writer
 
 BASE = "/api/v1"
 _WEB = Path(__file__).resolve().parent.parent / "web"
+_ACCOUNT_ROOMS = (auth, session_routes, token_routes, recovery, oidc, invitations, bulk)
 _OIDC = ("providers", "{name}/start", "{name}/callback")
 PUBLIC = frozenset(
     {
@@ -83,6 +93,7 @@ PUBLIC = frozenset(
         *(f"{prefix}/auth/password/{verb}" for prefix in ("", BASE) for verb in ("forgot", "reset")),
         *(f"{prefix}/auth/{path}" for prefix in ("", BASE) for path in ("verify", "verify/resend")),
         *(f"{prefix}/auth/oidc/{path}" for prefix in ("", BASE) for path in _OIDC),
+        "/.well-known/jwks.json",  # public keys are public
         live.SOCKET_PATH,  # its first frame carries the token
     }
 )
@@ -145,11 +156,13 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     app.include_router(queries.router)
     if alone:
         return
-    for part in (auth, recovery, oidc):
+    for part in (auth, session_routes, token_routes, recovery, oidc):
         app.include_router(part.router, include_in_schema=False)
+    app.include_router(token_routes.jwks_router)
     base = APIRouter(prefix=BASE)
+    base.include_router(session_routes.users_router)
     base.include_router(recovery.admin_router)
-    for part in (auth, recovery, oidc, invitations, bulk, directory, quizzes, responses, events, reports, live, admin):
+    for part in (*_ACCOUNT_ROOMS, directory, quizzes, responses, events, reports, live, admin):
         base.include_router(part.router)
     app.include_router(base)
     app.include_router(live.socket_router)
@@ -233,19 +246,25 @@ async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Ser
     loader = Loader(foundation.record, foundation.warehouse, settings) if foundation.record else None
     version = (lambda: loader.data_version) if loader and runs_loader(settings) else None
     engine = Engine(catalog, Executor(foundation.warehouse, catalog, settings, version), settings)
+    tokens = Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes))
+    bell = Bell(settings.valkey_url.get_secret_value() if settings.valkey_url else None)
+    revocations = Revocations(foundation.record, bell) if foundation.record else None
+    pseudonym_key = derive(foundation.secret, "eduanalytics pseudonyms", 16).hex()
     services = Services(
         settings=settings,
-        tokens=Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes)),
-        identities=Identities(foundation.record),
+        tokens=tokens,
+        identities=Identities(foundation.record, revocations, pseudonym_key),
         warehouse=foundation.warehouse,
         catalog=catalog,
         engine=engine,
         reports=Reports(load_reports(settings.models_dir / "reports"), engine),
     )
-    if foundation.record is None or loader is None:
+    if foundation.record is None or loader is None or revocations is None:
         yield services
         return
-    async with _fed(services, foundation.record, loader, foundation.secret):
+    keys = Keys(foundation.record, tokens, Sealer(foundation.secret, KEYS_PURPOSE))
+    sessions = Sessions(settings, foundation.record, tokens, revocations, foundation.secret)
+    async with Watch(keys, revocations, bell), _fed(services, foundation.record, loader, sessions, keys):
         yield services
 
 
@@ -255,26 +274,39 @@ def runs_loader(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def _fed(services: Services, record: Postgres, loader: Loader, secret: bytes) -> AsyncIterator[None]:
+async def _fed(
+    services: Services, record: Postgres, loader: Loader, sessions: Sessions, keys: Keys
+) -> AsyncIterator[None]:
     settings = services.settings
     async with AsyncExitStack() as stack:
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
-        accounts = Accounts(settings, record, services.tokens, services.identities, Passwords(), secret)
+        accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
+        service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
         services.record = record
-        postman = Postman(settings, record, carrier(settings), secret)
+        postman = Postman(settings, record, carrier(settings), sessions.secret)
         await stack.enter_async_context(_running(postman))
-        logins = SchoolLogins(record, accounts, issuers(settings), Sealer(secret))
-        services.fed = Fed(accounts, Acceptor(record, writer), writer, loader, postman, logins)
-        door = live_door(settings, record, partial(authenticate, services), writer)
+        await stack.enter_async_context(_running(Pruning(record)))
+        services.fed = Fed(
+            accounts=accounts,
+            service_tokens=service_tokens,
+            keys=keys,
+            acceptor=Acceptor(record, writer),
+            writer=writer,
+            loader=loader,
+            postman=postman,
+            school_logins=SchoolLogins(record, accounts, issuers(settings), Sealer(sessions.secret, FLOW_PURPOSE)),
+        )
+        door = live_door(settings, record, partial(authenticate_person, services), writer)
+        sessions.revocations.listeners.append(door.hub.expel)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)
         yield
 
 
 @asynccontextmanager
-async def _running(part: Loader | Postman) -> AsyncIterator[None]:
+async def _running(part: Loader | Postman | Pruning) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(part.run(stop))
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.auth.scopes import TokenScope
 from api.principal import Identities, Principal
 from core.errors import Forbidden, Unauthenticated, Unavailable
 from core.postgres import Postgres
@@ -18,9 +19,11 @@ from core.warehouse import Warehouse
 from engine.query.access import SecurityContext
 
 if TYPE_CHECKING:
+    from api.auth.keys import Keys
     from api.auth.mail.postman import Postman
     from api.auth.oidc.service import SchoolLogins
     from api.auth.service import Accounts
+    from api.auth.service_tokens import ServiceTokens
     from api.auth.tokens import Tokens
     from api.reports.service import Reports
     from engine.model.catalog import Catalog
@@ -34,9 +37,11 @@ ROLES = ("student", "teacher", "admin", "analyst", "operator")
 
 @dataclass(frozen=True)
 class Fed:
-    """What needs a record: accounts, and the ways in for events and answers."""
+    """What needs a record: accounts and their tokens, and the ways in for events and answers."""
 
     accounts: Accounts
+    service_tokens: ServiceTokens
+    keys: Keys
     acceptor: Acceptor
     writer: Writer
     loader: Loader
@@ -94,9 +99,17 @@ def read_token(connection: HTTPConnection) -> str:
 
 
 async def authenticate(services: Services, token: str) -> Principal:
-    """The caller of a token, confirmed by the record."""
+    """The caller of a token, if his log-in has not ended."""
     principal = services.tokens.verify(token)
     await services.identities.confirm(principal)
+    return principal
+
+
+async def authenticate_person(services: Services, token: str) -> Principal:
+    """The caller of a token at a door that has no scope: no service token comes in; raises `Forbidden`."""
+    principal = await authenticate(services, token)
+    if principal.scopes is not None:
+        raise Forbidden("A service token may not do that.", code="scope_missing")
     return principal
 
 
@@ -111,30 +124,33 @@ async def current_principal(connection: HTTPConnection) -> Principal:
 
 
 class Access:
-    """The rule of a route: which roles may come in; every route has one or is named public in `api/app.py`."""
+    """The rule of a route: which roles may come in, and the scope that a service token needs (none: it may not).
 
-    def __init__(self, *roles: str) -> None:
+    Every route has one or is named public in `api/app.py`; where router and route have one, both must allow."""
+
+    def __init__(self, *roles: str, scope: TokenScope | None = None) -> None:
         self.roles = frozenset(roles or ROLES) | {"operator"}
         self.any_role = not roles
+        self.scope = scope
 
     async def __call__(self, connection: HTTPConnection) -> Principal:
         """The caller, if his role is one of ours."""
         principal = await current_principal(connection)
+        if principal.scopes is not None and self.scope not in principal.scopes:
+            raise Forbidden("This service token may not do that.", code="scope_missing", needs=self.scope)
         if not self.any_role and principal.role not in self.roles:
             raise Forbidden(f"A {principal.role} may not do that.", needs=sorted(self.roles))
         return principal
 
 
-def require(*roles: str) -> Access:
+def require(*roles: str, scope: TokenScope | None = None) -> Access:
     """The rule for these roles (none named: whoever is logged in); an operator may always."""
-    return Access(*roles)
+    return Access(*roles, scope=scope)
 
 
-async def security_context(
-    connection: HTTPConnection, principal: Annotated[Principal, Depends(current_principal)]
-) -> SecurityContext:
+async def security_context(connection: HTTPConnection) -> SecurityContext:
     """What the access policies of the model look at."""
-    return await get_services(connection).identities.context(principal)
+    return await get_services(connection).identities.context(await current_principal(connection))
 
 
 async def _services(connection: HTTPConnection) -> Services:
@@ -143,5 +159,6 @@ async def _services(connection: HTTPConnection) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-Caller = Annotated[Principal, Depends(require())]
+Caller = Annotated[Principal, Depends(current_principal)]
+"""Who asks; that he may is the rule of the router or the route."""
 ContextDep = Annotated[SecurityContext, Depends(security_context)]

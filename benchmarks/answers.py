@@ -31,7 +31,9 @@ from benchmarks.table import show
 from core.errors import Unanswerable
 from core.warehouse import Warehouse
 from engine import Catalog, SecurityContext, Statement, compile_query, load_catalog
+from engine.model.columns import typed
 from engine.query.normalisation import normalize
+from engine.run.columns import read_types
 
 _HERE = Path(__file__).resolve().parent
 _MODELS = _HERE.parent / "semantic_models"
@@ -181,7 +183,9 @@ def measure(warehouse: Warehouse, folder: Path, parts: Sequence[str]) -> None:
     cases = yaml.safe_load((_HERE / "answers.yml").read_text(encoding="utf-8"))
     chosen = [case for case in cases if not parts or any(part in case["name"] for part in parts)]
     counted = client.query("SELECT count() FROM responses").result_rows[0][0]
-    _measure(client, Workload(load_model(folder), _teacher(client)), chosen, counted)
+    catalog = load_model(folder)
+    known = typed(catalog, asyncio.run(read_types(warehouse, catalog)))
+    _measure(client, Workload(known, _teacher(client)), chosen, counted)
 
 
 def main(parts: Sequence[str]) -> None:

@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     valkey_url: SecretStr | None = Field(
         None,
         validation_alias="VALKEY_URL",
-        description="Valkey or Redis: broker between live servers; without it they meet in Postgres once a second.",
+        description="Valkey or Redis: broker between live servers, and notices of ended log-ins; "
+        "without it they meet in Postgres every second or two.",
     )
     models_dir: Path = Field(_HOME / "semantic_models", description="The folder with cubes/, views/ and reports/.")
     host: str = Field("127.0.0.1", description="The address that the server listens on.")
@@ -74,11 +75,19 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")
 
     secret_key: SecretStr | None = Field(
-        None, description="Signs the tokens (32 bytes or more); without it one is made and kept in the data folder."
+        None,
+        description="Signs tokens and seals the signing keys (32 bytes or more, the same for all servers); "
+        "without it one is made and kept in the data folder.",
     )
     access_token_minutes: int = Field(5, ge=1, le=60, description="How long an access token is good.")
     refresh_token_minutes: int = Field(10, ge=1, le=60 * 24 * 30, description="How long a refresh token is good.")
     session_hours: int = Field(24, ge=1, le=24 * 90, description="How long a log-in can be refreshed.")
+    refresh_grace_seconds: int = Field(
+        10,
+        ge=0,
+        le=60,
+        description="How long the refresh token before the newest gives the same successor again (a lost answer).",
+    )
     open_registration: bool = Field(
         False,
         description="Whether anybody may register without an invitation, and found a school; "

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
+import orjson
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from structlog.typing import Processor
@@ -23,6 +27,13 @@ mails = Counter("mails_total", "Mails that were sent, postponed after a failure,
 sockets = Gauge("websocket_connections_active", "Open live sockets.")
 
 
+def _json(event: Any, default: Callable[[Any], Any] | None = None) -> str:
+    try:
+        return orjson.dumps(event, default, orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a whole number of more than 64 bits, or half of a surrogate pair
+        return json.dumps(event, default=default)
+
+
 def configure_logging(settings: Settings) -> None:
     """Send logs to stderr: one JSON object a line, or readable text; no secret and no name of a person in them."""
     shared: list[Processor] = [
@@ -32,7 +43,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.format_exc_info,
     ]
     if settings.log_format == "json":
-        last: list[Processor] = [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
+        last: list[Processor] = [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer(_json)]
     else:
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     level = getattr(logging, settings.log_level.upper())

@@ -50,7 +50,7 @@ class Connection:
     """A person's socket in a room. `offer` never waits: what does not fit into the outbox ends the connection."""
 
     def __init__(self, socket: Socket, limits: Limits, principal: Principal, seat: Seat) -> None:
-        self.seat = seat
+        self.seat, self.principal = seat, principal
         self._socket = socket
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -68,7 +68,7 @@ class Connection:
 
     def renew(self, principal: Principal, seat: Seat) -> None:
         """Take a new token: its seat, and its time of expiry."""
-        self.seat = seat
+        self.seat, self.principal = seat, principal
         if self._expiry is not None:
             self._expiry.cancel()
         if principal.expires_at is not None:

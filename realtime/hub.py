@@ -97,6 +97,13 @@ class LiveHub:
             raise Forbidden("Only a teacher of the classroom opens a live quiz.")
         return await self._log.open(principal.school_id, classroom_id, quiz_id)
 
+    def expel(self, ended: Callable[[Any], bool]) -> None:
+        """Hang up on everybody whose log-in has ended."""
+        for room in self._rooms.values():
+            for member in room.members:
+                if ended(member.principal):
+                    member.end(Close.BAD_TOKEN, "session_ended")
+
     # ---------------------------------------------------------------- one socket
 
     async def serve(self, socket: Socket) -> None:

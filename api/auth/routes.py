@@ -1,16 +1,17 @@
-"""POST /auth/register, /auth/login, /auth/refresh, /auth/logout."""
+"""POST /auth/register, /auth/login."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.requests import HTTPConnection
 
+from api.auth.cookies import check_origin, into_cookie
 from api.auth.registration import Registrations
-from api.auth.schemas import LoggedIn, Login, Refresh, Registration, TokenPair, User
+from api.auth.schemas import LoggedIn, Login, Registration, User
 from api.auth.service import Accounts
-from api.deps import Caller, ServicesDep, read_token
+from api.deps import ServicesDep
 from api.envelope import Envelope, ok
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -28,7 +29,9 @@ def registrations(services: ServicesDep) -> Registrations:
     """The rules of registration over the record."""
     fed = services.ingestion
     accounts = fed.accounts
-    return Registrations(accounts.settings, accounts.postgres, accounts.passwords, fed.postman, accounts.secret)
+    return Registrations(
+        accounts.settings, accounts.postgres, accounts.passwords, fed.postman, accounts.sessions.secret
+    )
 
 
 @router.post("/register", status_code=201)
@@ -43,26 +46,20 @@ async def register(
 
 
 @router.post("/login")
-async def login(wish: Login, accounts: AccountsDep) -> Envelope[LoggedIn]:
+async def login(
+    connection: HTTPConnection,
+    response: Response,
+    wish: Login,
+    accounts: AccountsDep,
+    cookie: Annotated[bool, Query(description="Browsers: the refresh token as a cookie that no script reads.")] = False,
+) -> Envelope[LoggedIn]:
     """Log in: an access token for the Authorization header, and a refresh token.
 
     A one-time password is answered with `password_change_required` until `new_password` comes with it."""
-    return ok(await accounts.login(wish.email, wish.password, wish.new_password), "Logged in.")
-
-
-@router.post("/refresh")
-async def refresh(
-    connection: HTTPConnection, accounts: AccountsDep, wish: Refresh | None = None
-) -> Envelope[TokenPair]:
-    """The next pair of tokens for a refresh token, in the body or as the Authorization header.
-
-    A refresh token works once; using it twice ends the log-in."""
-    token = wish.refresh_token if wish else read_token(connection)
-    return ok(await accounts.refresh(token), "Tokens renewed.")
-
-
-@router.post("/logout")
-async def logout(caller: Caller, accounts: AccountsDep) -> Envelope[None]:
-    """End this log-in: both its tokens become useless everywhere within a second."""
-    await accounts.logout(caller)
-    return ok(None, "Logged out.")
+    if cookie:
+        check_origin(connection, accounts.settings.cors_origins)
+    client = connection.headers.get("user-agent")
+    found = await accounts.login(wish.email, wish.password, wish.new_password, client)
+    if cookie:
+        found = into_cookie(response, found)
+    return ok(found, "Logged in.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.auth.addresses import Email
 from api.auth.policy import Password, TypedPassword
+from api.auth.scopes import TokenScope
 from api.fields import Body, Id, Name, TimeZone
 
 Language = Literal["en", "de"]
@@ -85,7 +87,7 @@ class TokenPair(BaseModel):
     """An access token for the `Authorization` header, and a refresh token for one use."""
 
     access_token: str
-    refresh_token: str
+    refresh_token: str | None = Field(description="null where it was put into the cookie `__Host-refresh`.")
     token_type: str = "Bearer"  # noqa: S105 - the name of the scheme
     expires_in: int = Field(description="Seconds that the access token is good.")
     refresh_expires_in: int = Field(description="Seconds that the refresh token is good.")
@@ -95,3 +97,46 @@ class LoggedIn(TokenPair):
     """The tokens and whose they are."""
 
     user: User
+
+
+class Session(BaseModel):
+    """A log-in."""
+
+    id: UUID
+    created_at: datetime
+    refreshed_at: datetime
+    expires_at: datetime = Field(description="It ends then, unless it is refreshed.")
+    client: str | None = Field(description="What the browser or program calls itself.")
+    method: str = Field(examples=["password"])
+    current: bool = Field(description="Whether it is the one that asks.")
+
+
+class Ended(BaseModel):
+    """How many log-ins were ended."""
+
+    ended: int
+
+
+class NewServiceToken(Body):
+    """A token for a script or an app: what it may do, and for how long."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "nightly figures", "scopes": ["query"]}]})
+    name: Name
+    scopes: Annotated[list[TokenScope], Field(min_length=1, max_length=len(TokenScope))]
+    days: Annotated[int, Field(ge=1, le=365)] = 90
+
+
+class ServiceToken(BaseModel):
+    """A service token without its secret."""
+
+    id: UUID
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+
+
+class IssuedServiceToken(ServiceToken):
+    """A new service token; `token` is shown this once."""
+
+    token: str

@@ -1,19 +1,16 @@
-"""Access tokens: JWTs signed with Ed25519, good for minutes; the key is derived from the installation's secret."""
+"""Access tokens: JWTs signed with Ed25519, good for minutes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from api.auth.key_ring import KeyRing, SigningKey
 from api.principal import Principal
 from core.clock import now
 from core.errors import Unauthenticated
@@ -21,25 +18,32 @@ from core.ids import new_id
 
 ISSUER = "eduanalytics"
 AUDIENCE = "eduanalytics-api"
-_TYPE = "at+jwt"
+TYPE = "at+jwt"
 _KEPT = 10_000
 """A signature is checked once; so many tokens are remembered until they expire."""
 _REQUIRED = ["iss", "aud", "sub", "role", "exp", "iat", "jti"]
+_HEADER = {"alg", "typ", "kid"}
+"""A header with anything else (jku, jwk, x5u, crit …) is none of ours."""
+_LAST = 2**40
+_SKEW = timedelta(minutes=1)
+"""So far may the clock of the server that issued a token be ahead of ours."""
 
 
 class Tokens:
     """Issues and verifies access tokens."""
 
     def __init__(self, secret: bytes, lifetime: timedelta) -> None:
-        seed = HKDF(SHA256(), 32, salt=None, info=b"eduanalytics access token, Ed25519").derive(secret)
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        self._public = self._private.public_key()
-        self._kid = hashlib.sha256(self._public.public_bytes_raw()).hexdigest()[:16]
+        self.keys = KeyRing(secret)
         self.lifetime = lifetime
         self._verified: OrderedDict[str, tuple[datetime, Principal]] = OrderedDict()
 
+    def take_keys(self, shared: Iterable[SigningKey]) -> None:
+        """Sign and verify with these from now on (beside the installation's own)."""
+        if self.keys.replace(shared):
+            self._verified.clear()
+
     def issue(self, principal: Principal, lifetime: timedelta | None = None) -> str:
-        """A signed token for this caller."""
+        """A signed token for this caller; of a chosen lifetime it is signed by the key that is never rotated."""
         moment = now()
         claims: dict[str, Any] = {
             "iss": ISSUER,
@@ -48,14 +52,17 @@ class Tokens:
             "uid": principal.user_id,
             "role": principal.role,
             "school": principal.school_id,
-            "sid": str(principal.session_id) if principal.session_id else None,
+            "sid": _text(principal.session_id),
+            "tid": _text(principal.token_id),
+            "scope": None if principal.scopes is None else " ".join(sorted(principal.scopes)),
             "ctx": dict(principal.attributes),
             "iat": moment,
             "exp": moment + (lifetime or self.lifetime),
             "jti": str(new_id()),
         }
         chosen = {key: value for key, value in claims.items() if value not in (None, {})}
-        return jwt.encode(chosen, self._private, algorithm="EdDSA", headers={"typ": _TYPE, "kid": self._kid})
+        key = self.keys.current if lifetime is None else self.keys.installation
+        return jwt.encode(chosen, key.private, algorithm="EdDSA", headers={"typ": TYPE, "kid": key.kid})
 
     def verify(self, token: str) -> Principal:
         """The caller whom the token names; raises `Unauthenticated` for any fault of the token."""
@@ -71,30 +78,62 @@ class Tokens:
 
     def _checked(self, token: str) -> Principal:
         try:
-            decoded = jwt.decode_complete(
+            header = jwt.get_unverified_header(token)
+            public = self.keys.public(header.get("kid"))
+            if public is None or header.get("typ") != TYPE or header.keys() - _HEADER:
+                raise _invalid()
+            claims = jwt.decode(
                 token,
-                self._public,
+                public,
                 algorithms=["EdDSA"],
                 issuer=ISSUER,
                 audience=AUDIENCE,
-                options={"require": _REQUIRED, "strict_aud": True},
+                options={"require": _REQUIRED, "strict_aud": True, "verify_iat": False, "verify_nbf": False},
             )
-            if decoded["header"].get("typ") != _TYPE:
-                raise Unauthenticated("Invalid token", code="invalid_token")
-            return _principal(decoded["payload"])
+            return _principal(claims)
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired.", code="token_expired") from None
-        except (jwt.InvalidTokenError, ValueError, KeyError, TypeError):
-            raise Unauthenticated("Invalid token", code="invalid_token") from None
+        except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, OverflowError):
+            raise _invalid() from None
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:
+    moments = {name: _moment(claims[name]) for name in ("iat", "nbf", "exp") if name in claims}
+    if max(moments["iat"], moments.get("nbf", moments["iat"])) > now() + _SKEW:
+        raise _invalid()
     return Principal(
         role=str(claims["role"]),
         user_id=claims.get("uid"),
         school_id=claims.get("school"),
-        session_id=UUID(claims["sid"]) if "sid" in claims else None,
+        session_id=_uuid(claims.get("sid")),
         subject=str(claims["sub"]),
-        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        issued_at=moments["iat"],
+        expires_at=moments["exp"],
+        token_id=_uuid(claims.get("tid")),
+        scopes=frozenset(_string(claims["scope"]).split()) if "scope" in claims else None,
         attributes=dict(claims.get("ctx") or {}),
     )
+
+
+def _invalid() -> Unauthenticated:
+    return Unauthenticated("Invalid token", code="invalid_token")
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, int) or not 0 <= value < _LAST:
+        raise TypeError
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _uuid(value: object) -> UUID | None:
+    return None if value is None else UUID(_string(value))
+
+
+def _text(identifier: UUID | None) -> str | None:
+    return None if identifier is None else str(identifier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, ask, data, demo, serve, users
+from api.cli import access, ask, data, demo, keys, serve, users
 
 app = typer.Typer(
     name="eduanalytics",
@@ -28,6 +28,7 @@ for command in (
 app.command("import")(data.import_folder)
 app.add_typer(ask.models_app, name="models")
 app.add_typer(users.users_app, name="users")
+app.add_typer(keys.keys_app, name="keys")
 
 
 def _version(wanted: bool) -> None:

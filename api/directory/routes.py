@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from api.auth.schemas import User
+from api.auth.scopes import TokenScope
 from api.deps import ServicesDep, require
 from api.directory import store
 from api.directory.schemas import (
@@ -29,14 +30,17 @@ from api.fields import Id, Paging, PagingDep
 from api.scope import Scope, ScopeDep
 from core.errors import NotFound
 
-router = APIRouter(tags=["directory"], dependencies=[Depends(require())])
+router = APIRouter(tags=["directory"], dependencies=[Depends(require(scope=TokenScope.DIRECTORY_READ))])
+_PEOPLE = [Depends(require())]  # no service token: it could set a password
 _ADMIN = [Depends(require("admin"))]
 _OPERATOR = [Depends(require("operator"))]
 
 
 def directory(services: ServicesDep) -> Directory:
     """The directory over the record."""
-    return Directory(services.postgres, services.identities, services.ingestion.accounts.passwords, services.settings)
+    accounts = services.ingestion.accounts
+    revocations = accounts.sessions.revocations
+    return Directory(services.postgres, services.identities, accounts.passwords, revocations, services.settings)
 
 
 DirectoryDep = Annotated[Directory, Depends(directory)]
@@ -140,7 +144,7 @@ async def get_user(user_id: Id, directory: DirectoryDep, scope: ScopeDep) -> Env
     return ok(User(**await directory.find("users", "user", scope, user_id)))
 
 
-@router.patch("/users/{user_id}")
+@router.patch("/users/{user_id}", dependencies=_PEOPLE)
 async def change_user(user_id: Id, change: UserChange, directory: DirectoryDep, scope: ScopeDep) -> Envelope[User]:
     """Change an account: your own name; an admin changes all of it (your own password: POST /auth/password)."""
     return ok(await directory.change_user(scope, user_id, change), "User changed.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.auth.addresses import Email
 from api.auth.policy import Password
@@ -82,12 +82,13 @@ class NewUser(Body):
 
 
 class UserChange(Body):
-    """What of an account changes: name and password by its owner, all of it by an admin."""
+    """What of an account changes: the name by its owner, all of it by an admin (not his own address and password)."""
 
     name: Name | None = None
     email: Email | None = None
     role: Role | None = None
     password: Password | None = None
+    disabled: bool | None = Field(None, description="A disabled account keeps its data; nobody can log in to it.")
 
 
 class Enrolment(BaseModel):

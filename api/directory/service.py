@@ -10,6 +10,7 @@ from psycopg.errors import ExclusionViolation, UniqueViolation
 from api.auth import store as account_store
 from api.auth.passwords import Passwords
 from api.auth.policy import check_password
+from api.auth.revocations import Revocations, end_sessions, end_user
 from api.auth.schemas import User
 from api.directory import store
 from api.directory.schemas import (
@@ -30,7 +31,7 @@ from api.principal import Identities
 from api.scope import Scope
 from api.sql import written
 from core.errors import Conflict, Forbidden, InvalidField, NotFound
-from core.postgres import Postgres
+from core.postgres import Connection, Postgres
 from core.settings import Settings
 
 _OWN_FIELDS = {"name"}
@@ -43,6 +44,7 @@ class Directory:
     postgres: Postgres
     identities: Identities
     passwords: Passwords
+    revocations: Revocations
     settings: Settings
 
     async def find(self, table: str, noun: str, scope: Scope, row_id: int) -> dict[str, Any]:
@@ -123,11 +125,11 @@ class Directory:
         try:
             async with self.postgres.transaction() as connection:
                 row = await written(connection, store.UPDATE_USER, values)
-                if change.password or change.role not in (None, user["role"]):
-                    await account_store.end_log_ins(connection, user_id, "password or role changed")
+                await _end_logins(connection, user, change)
         except UniqueViolation:
             raise Conflict("That e-mail address is taken.", code="email_taken") from None
         self.identities.forget()
+        await self.revocations.announce()
         return User(**row)
 
     def _check_password(self, password: str, name: str, email: str | None) -> None:
@@ -139,6 +141,10 @@ class Directory:
             raise Forbidden("You may change your own name; an admin changes the rest.")
         if own and change.password:
             raise Forbidden("Change your own password by POST /auth/password.", code="own_password")
+        if own and change.email not in (None, user["email"]):
+            raise Forbidden("You cannot change your own address; another admin can.", code="own_email")
+        if own and change.disabled:
+            raise Forbidden("You cannot disable your own account; another admin can.")
         if "operator" in (change.role, user["role"]) and change.role not in (None, user["role"]):
             raise Forbidden("An operator is no member of a school; make another account.")
 
@@ -168,3 +174,10 @@ class Directory:
             row = await written(connection, store.END_ENROLMENT, {"id": enrolment_id, **changed(change)})
         self.identities.forget()
         return Enrolment(**row)
+
+
+async def _end_logins(connection: Connection, user: dict[str, Any], change: UserChange) -> None:
+    if change.disabled or change.role not in (None, user["role"]):
+        await end_user(connection, user["id"], "disabled" if change.disabled else "another role")
+    elif change.password:
+        await end_sessions(connection, user["id"], "another password")

@@ -58,7 +58,9 @@ update users set name = coalesce(%(name)s, name), email = coalesce(%(email)s, em
     password_hash = coalesce(%(password_hash)s, password_hash),
     one_time_until = case when %(password_hash)s::text is null then one_time_until end,
     email_verified_at = case when %(email)s::text is null or email = %(email)s then email_verified_at end,
-    email_source = case when %(email)s::text is null or email = %(email)s then email_source else 'school' end
+    email_source = case when %(email)s::text is null or email = %(email)s then email_source else 'school' end,
+    disabled_at = case when %(disabled)s then coalesce(disabled_at, now()) when not %(disabled)s then null
+                       else disabled_at end
 where id = %(id)s returning id, school_id, role, name, email, username, external_id, created_at"""
 INSERT_ENROLMENT = """
 insert into enrolments (school_id, classroom_id, user_id, role, valid_from)

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Body, Depends
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
+from api.auth.scopes import TokenScope
 from api.deps import Caller, ServicesDep, require
 from api.envelope import JsonResponse
 from api.events.service import event_caller, items_of, shown
 from core.errors import InvalidField
 from ingestion.accept import count
 
-router = APIRouter(prefix="/events", tags=["events"], dependencies=[Depends(require())])
+router = APIRouter(prefix="/events", tags=["events"], dependencies=[Depends(require(scope=TokenScope.EVENTS))])
 _ONE: dict[str, Any] = {
     "event_name": "content_viewed",
     "app": "notebook",

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from api.deps import Caller, get_services, require, security_context
+from api.auth.scopes import TokenScope
+from api.deps import current_principal, get_services, require, security_context
 from api.principal import Principal
 from api.queries.refusals import refusal_body, stage_body
 from api.queries.service import Queries, while_connected
@@ -40,7 +41,9 @@ class CubeRoute(APIRoute):
 
 _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
-cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require())], route_class=CubeRoute)
+cube = APIRouter(
+    prefix=CUBE, tags=["Cube queries"], dependencies=[Depends(require(scope=TokenScope.QUERY))], route_class=CubeRoute
+)
 Context = Annotated[SecurityContext, Depends(security_context)]
 _QUERY = {
     "requestBody": {
@@ -70,19 +73,20 @@ Service = Annotated[Queries, Depends(queries)]
 @cube.get("/load", summary="Ask a question")
 @cube.post("/load", summary="Ask a question", openapi_extra=_QUERY)
 @cube.get("/subscribe", summary="Ask a question again and again")
-async def load(request: Request, service: Service, context: Context, caller: Caller) -> Response:
+async def load(request: Request, service: Service, context: Context) -> Response:
     """Rows, with what their columns mean. A query that takes long answers `Continue wait`: ask the same again."""
     given = await _given(request)
     multi, cache = given.get("queryType") == "multi", given.get("cache")
-    requester = _requester(request.headers.get("x-request-id"), caller)
+    requester = _requester(request.headers.get("x-request-id"), await current_principal(request))
     work = service.load(given.get("query"), context, multi=multi, cache=cache, requester=requester)
     return await _answer(work, request)
 
 
 @cube.delete("/running-query/{request_id}", summary="Stop a question")
-async def stop(request_id: str, service: Service, caller: Caller) -> Response:
+async def stop(request_id: str, request: Request, service: Service) -> Response:
     """Stop what runs for the caller's own request of that `x-request-id`, unless others wait for the same."""
-    return Response(service.cancel(request_id, _requester(request_id, caller)), media_type="application/json")
+    requester = _requester(request_id, await current_principal(request))
+    return Response(service.cancel(request_id, requester), media_type="application/json")
 
 
 @cube.get("/sql", summary="The SQL of a question")

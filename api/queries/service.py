@@ -43,6 +43,7 @@ class Queries:
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
         """/sql."""
         request = self.engine.normalize(payload)
+        await self.engine.ready()
         return orjson.dumps(sql_body(self.engine.compile(request, context), request), default=str)
 
     async def dry_run(self, payload: Any, context: SecurityContext) -> bytes:
@@ -66,8 +67,14 @@ def _written(answer: Answer, multi: bool) -> bytes:
 
 
 async def while_connected(work: Awaitable[bytes], disconnected: Callable[[], Awaitable[None]]) -> bytes | None:
-    """The result of `work`; None if the client went away first, and then the work is cancelled."""
+    """The result of `work`; None if the client went away first, and then the work is cancelled.
+
+    What needs not wait for anything, as an answer that is kept, is done before anybody looks whether he is there.
+    """
     job = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    if job.done():
+        return job.result()
     gone = asyncio.ensure_future(disconnected())
     try:
         await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from api.auth.scopes import TokenScope
 from api.deps import ServicesDep, require
 from api.envelope import Envelope, Page, ok
 from api.fields import Id, Name, PagingDep
@@ -13,8 +14,8 @@ from api.quizzes.schemas import NewQuiz, Quiz, QuizHead, QuizVersion
 from api.quizzes.service import Quizzes
 from api.scope import ScopeDep
 
-router = APIRouter(prefix="/quizzes", tags=["quizzes"], dependencies=[Depends(require())])
-_MAKERS = [Depends(require("teacher", "admin"))]
+router = APIRouter(prefix="/quizzes", tags=["quizzes"], dependencies=[Depends(require(scope=TokenScope.QUIZZES))])
+_MAKERS = [Depends(require("teacher", "admin", scope=TokenScope.QUIZZES))]
 
 
 def quizzes(services: ServicesDep) -> Quizzes:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.auth.scopes import TokenScope
 from api.deps import Caller, ContextDep, Services, ServicesDep, require
 from api.envelope import JsonResponse
 from api.fields import Id, PagingDep, TimeZone
@@ -18,7 +19,7 @@ from api.reports.parameters import read_parameters
 from api.reports.service import Wish
 from api.reports.spreadsheet import to_csv
 
-router = APIRouter(tags=["reports"], dependencies=[Depends(require())])
+router = APIRouter(tags=["reports"], dependencies=[Depends(require(scope=TokenScope.REPORTS))])
 FormatDep = Annotated[Literal["json", "csv"], Query(description="csv gives one section as a table.")]
 SectionDep = Annotated[str | None, Query(max_length=100, description="Only this section.")]
 ZoneDep = Annotated[TimeZone | None, Query(description="The zone of days and weeks; by default the school's.")]

@@ -10,6 +10,7 @@ from fastapi.openapi.models import Example
 from pydantic import ValidationError
 from starlette.responses import Response as HttpResponse
 
+from api.auth.scopes import TokenScope
 from api.deps import ServicesDep, require
 from api.envelope import Envelope, JsonResponse, Page, ok
 from api.events.service import items_of
@@ -20,7 +21,7 @@ from api.responses.service import Responses
 from api.scope import ScopeDep
 from ingestion.responses import Responder
 
-router = APIRouter(prefix="/responses", tags=["responses"], dependencies=[Depends(require())])
+router = APIRouter(prefix="/responses", tags=["responses"], dependencies=[Depends(require(scope=TokenScope.RESPONSES))])
 _ONE = {"student_id": 101, "question_id": 45, "answer": "B", "time_spent": 38.5, "client_id": "tablet-17-000124"}
 _EXAMPLES = {
     "one": Example(summary="One answer", value=_ONE),

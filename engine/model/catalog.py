@@ -250,11 +250,27 @@ class Expanded:
     unsupported: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """A type of ClickHouse's by its name, without Nullable: digits of a Decimal or of a DateTime64's fraction, scale,
+    values of an Enum."""
+
+    name: str
+    precision: int = 0
+    scale: int = 0
+    values: frozenset[str] = frozenset()
+
+
+Columns = Mapping[str, ColumnType]
+"""The types of a cube's columns by name."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Catalog:
     """Everything the model files say. `expanded` maps full names to spelled-out SQL.
 
-    `cube#table` is what the cube reads, `cube>other` the condition of a join.
+    `cube#table` is what the cube reads, `cube>other` the condition of a join. `types` tells the types of columns by the
+    alias of their cube, where they are known.
     """
 
     cubes: Mapping[str, Cube]
@@ -263,6 +279,7 @@ class Catalog:
     expanded: Mapping[str, Expanded]
     digest: str = ""
     faults: tuple[ModelError, ...] = ()
+    types: Mapping[str, Columns] = field(default_factory=dict)
 
     def owner(self, name: str) -> Cube | View:
         """The cube or view of that name; UnknownMember with the nearest names if there is none."""

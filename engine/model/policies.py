@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import lru_cache
 from typing import Any, Literal
 
 from core.errors import nearest
@@ -125,6 +126,7 @@ def _value(value: Any) -> str | Attribute | None:
     return Attribute(tuple(found.group(1).split("."))) if found else text
 
 
+@lru_cache(1024)
 def condition_tree(text: str) -> ast.expr:
     """The parsed condition; SyntaxError if it is no expression."""
     return ast.parse(text.strip().removeprefix("{").removesuffix("}").strip(), mode="eval").body

@@ -89,6 +89,9 @@ class Parts:
 
     def _fact(self, fact: str, leaves: list[Leaf], where: tuple[BoundTree, ...]) -> list[Part]:
         around = [*self.dimension_paths, *self._where_paths(where)]
+        ways = self._ways(fact, leaves, around)
+        if len(ways) > 1:
+            return [part for own in ways for part in self._fact(fact, own, where)]
         scope = leaves[0].scope
         tree = required_tree(self.catalog, [*self._leaf_paths(leaves), *around], self.anchor or fact)
         if not tree.multiplies(fact):
@@ -97,6 +100,22 @@ class Parts:
             need_key(self.catalog, fact)
             return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
         return self._keyed(fact, leaves, where, around)
+
+    def _ways(self, fact: str, leaves: list[Leaf], around: list[Path]) -> list[list[Leaf]]:
+        """The leaves by the joins that they would have without the others, where that is not all the same: a measure's
+        rows do not depend on what is asked beside it."""
+        found: dict[tuple[Path, ...], list[Leaf]] = {}
+        for leaf in leaves:
+            found.setdefault(tuple(self._leaf_paths([leaf])), []).append(leaf)
+        if len(found) == 1:
+            return [leaves]
+        start = self.anchor or fact
+        whole = join_tree(self.catalog, [*self._leaf_paths(leaves), *around], start)
+        for paths in found:
+            own = join_tree(self.catalog, [*paths, *around], start)
+            if whole is None or own is None or own.root != whole.root or not set(own.edges) <= set(whole.edges):
+                return list(found.values())
+        return [leaves]
 
     def _keyed(self, fact: str, leaves: list[Leaf], where: tuple[BoundTree, ...], around: list[Path]) -> list[Part]:
         """The fact's rows once for each group; safe aggregates whose own SQL multiplies go beside them."""

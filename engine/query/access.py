@@ -34,12 +34,16 @@ class Access:
         self.catalog = catalog
         self.groups = groups
         self.attributes = dict(attributes)
+        self._known: dict[str, tuple[Policy, ...]] = {}
 
     def policies(self, owner: Cube | View) -> tuple[Policy, ...] | None:
         """The policies that apply to the caller; None where the cube or view has no policy at all."""
         if not owner.policies:
             return None
-        return tuple(policy for policy in owner.policies if self._applies(policy))
+        known = self._known.get(owner.name)
+        if known is None:
+            known = self._known[owner.name] = tuple(policy for policy in owner.policies if self._applies(policy))
+        return known
 
     def _applies(self, policy: Policy) -> bool:
         if "*" not in policy.groups and not (policy.groups & self.groups):
@@ -65,11 +69,11 @@ class Access:
         granting = tuple(policy for policy in policies if _grants(policy, name))
         if not granting:
             raise AccessDenied(f"You requested hidden member: '{owner.name}.{name}'.", member=f"{owner.name}.{name}")
-        plain = [policy for policy in granting if policy.member_level is None or name in policy.member_level]
+        plain = tuple(policy for policy in granting if policy.member_level is None or name in policy.member_level)
         if not plain:
             problem = f"'{owner.name}.{name}' is masked for you; masked members cannot be read yet."
             raise Unanswerable(problem, member=f"{owner.name}.{name}")
-        return tuple(plain)
+        return plain
 
     def rows(self, owner: Cube | View, granted: Sequence[tuple[Policy, ...]]) -> BoundTree | None:
         """The row filter of a cube or view: any granting policy suffices for a member, all members must agree."""
@@ -78,7 +82,8 @@ class Access:
             return None
         if not policies:
             raise AccessDenied(f"You may not read '{owner.name}'.", member=owner.name)
-        trees = (self._any(owner, each) for each in (granted or [policies]))
+        unlike = {tuple(map(id, each)): each for each in granted or [policies]}
+        trees = (self._any(owner, each) for each in unlike.values())
         found = dict.fromkeys(tree for tree in trees if tree is not None)
         if not found:
             return None

@@ -373,6 +373,7 @@ def _check_measure_filter(tree: BoundTree) -> None:
 
 def _has_window(catalog: Catalog, name: str) -> bool:
     spelled = catalog.expanded[name]
-    if spelled.tree is not None and spelled.tree.find(exp.Window):
+    tree = spelled.tree
+    if tree is not None and type(tree) is not exp.Column and tree.find(exp.Window):
         return True
     return any(_has_window(catalog, inner) for inner in spelled.measures)

@@ -11,9 +11,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from core.errors import InvalidDate
-from engine.query.merging import merged
 from engine.query.moments import Moment, Phrase, add
-from engine.query.phrases import READERS
 
 _UNIT = "(day|week|month|year|quarter|hour|minute|second)"
 _WHOLE = re.compile(rf"(this|last|next)\s+{_UNIT}")
@@ -121,6 +119,8 @@ def _free(text: str, now: datetime) -> tuple[datetime, datetime]:
 
 
 def _first(text: str, now: datetime) -> Phrase:
+    from engine.query.merging import merged  # its patterns, and those below, take a tenth of the import of the engine
+
     found = [phrase for phrase in merged(_phrases(text, now), text) if _real(phrase)]
     if not found:
         raise _unreadable(text)
@@ -128,6 +128,8 @@ def _first(text: str, now: datetime) -> Phrase:
 
 
 def _phrases(text: str, now: datetime) -> list[Phrase]:
+    from engine.query.phrases import READERS
+
     found: list[Phrase] = []
     for pattern, reader in READERS:
         at = 0

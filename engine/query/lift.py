@@ -41,12 +41,19 @@ class Lifted:
 def lift(query: Query, context: SecurityContext) -> Lifted:
     """Take the literals out of the query and the caller's attributes."""
     values: list[Any] = []
-    shaped = replace(
-        query,
-        time_dimensions=_time_dimensions(query.time_dimensions, values),
-        filters=tuple(_tree(each, values) for each in query.filters),
-        limit=None if query.limit is None else 1,
-        offset=None if query.offset is None else 1,
+    shaped = Query(
+        query.measures,
+        query.dimensions,
+        _time_dimensions(query.time_dimensions, values),
+        tuple([_tree(each, values) for each in query.filters]),
+        query.segments,
+        query.order,
+        None if query.limit is None else 1,
+        None if query.offset is None else 1,
+        query.total,
+        query.timezone,
+        query.ungrouped,
+        query.response_format,
     )
     attributes = tuple(sorted(_attributes(context.attributes, values), key=lambda pair: pair[0]))
     return Lifted(Shape(shaped, context.groups, attributes), values)
@@ -67,6 +74,8 @@ def kind_of(value: Any) -> str:
 
 def kind_of_list(values: list[Any]) -> str:
     """The kind that all the values have in common."""
+    if set(map(type, values)) == {int} and min(values) >= -(2**63) and max(values) < 2**63:
+        return "int"
     kinds = {kind_of(value) for value in values}
     if len(kinds) == 1:
         return kinds.pop()
@@ -102,17 +111,18 @@ def _tree(node: FilterTree, values: list[Any]) -> FilterTree:
     null: tuple[Value, ...] = (None,) if len(texts) < len(node.values) else ()
     if not texts:
         return replace(node, values=null)
+    kind = "" if len(texts) == 1 or node.operator in _ONE_BY_ONE else kind_of_list(texts)
     slots: tuple[Value, ...]
-    if len(texts) == 1 or node.operator in _ONE_BY_ONE or kind_of_list(texts) == "date" or _inexact(texts):
+    if kind in ("", "date") or (kind == "float" and _inexact(texts)):
         slots = tuple(_slot(text, kind_of(text), values) for text in texts)
     else:
-        slots = (_slot(texts, "list:" + kind_of_list(texts), values),)
+        slots = (_slot(texts, "list:" + kind, values),)
     return Filter(node.member, node.operator, slots + null)
 
 
 def _inexact(texts: list[Any]) -> bool:
     """Whether a whole number among fractions is beyond what a float holds exactly."""
-    return kind_of_list(texts) == "float" and any(kind_of(text) != "float" and abs(int(text)) > 2**53 for text in texts)
+    return any(kind_of(text) != "float" and abs(int(text)) > 2**53 for text in texts)
 
 
 def _attributes(attributes: Mapping[str, Any], values: list[Any], prefix: str = "") -> list[tuple[str, Slot | None]]:
@@ -122,14 +132,18 @@ def _attributes(attributes: Mapping[str, Any], values: list[Any], prefix: str = 
             found += _attributes(value, values, f"{prefix}{name}.")
         elif isinstance(value, list | tuple | set | frozenset):
             items = [each for each in value if each is not None]
-            slot = _slot([_text(each) for each in items], "list:" + kind_of_list(items), values) if items else None
-            found.append((prefix + name, slot))
+            found.append((prefix + name, _list_slot(items, values) if items else None))
         elif value is None or value == "":
             found.append((prefix + name, None))
         else:
             kind = "bool:false" if value is False else kind_of(value)
             found.append((prefix + name, _slot(_text(value), kind, values)))
     return found
+
+
+def _list_slot(items: list[Any], values: list[Any]) -> Slot:
+    kind = kind_of_list(items)
+    return _slot(list(map(str if kind == "int" else _text, items)), "list:" + kind, values)
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -35,12 +36,46 @@ _SAFE_INTEGER = 2**53 - 1
 _MEMBER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
 _DIMENSION = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)?$"
 _ORDER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
-_ZONES = {name.lower(): name for name in available_timezones()}
 
 
 def check_json(value: Json) -> None:
     """Refuse what is no JSON, nests too deep, is too much, has NaN or infinity, or half of a surrogate pair."""
-    _Walk().check(value, 0, "")
+    if not _plainly_fine(value):
+        _Walk().check(value, 0, "")
+
+
+def _plainly_fine(value: Json) -> bool:
+    """Whether a payload is of the usual kind: small, shallow, and of nothing but plain texts and whole numbers.
+
+    False says nothing: then `_Walk` looks closer, and tells where a fault is.
+    """
+    level, items = [value], 0
+    for _ in range(MAX_DEPTH):
+        inner: list[Json] = []
+        for each in level:
+            kind = type(each)
+            if kind is dict:
+                if not all(type(key) is str for key in each):
+                    return False
+                inner += each
+                inner += each.values()
+            elif kind is list:
+                inner += each
+            elif kind is str:
+                if not each.isascii() or "\x00" in each:
+                    return False
+            elif kind is int:
+                if not -_SAFE_INTEGER <= each <= _SAFE_INTEGER:
+                    return False
+            elif each is not None and kind is not bool:
+                return False
+        items += len(inner)
+        if items > MAX_ITEMS:
+            return False
+        if not inner:
+            return True
+        level = inner
+    return False
 
 
 class _Walk:
@@ -91,7 +126,7 @@ def check_query(query: Json, path: str = "value") -> None:
     if not isinstance(query, Mapping):
         raise _invalid(path, "must be of type object")
     for key, check in _KEYS.items():
-        if query.get(key, _ABSENT) is not _ABSENT:
+        if key in query:
             check(query[key], key)
     for key in query:
         if key not in _KEYS:
@@ -100,10 +135,13 @@ def check_query(query: Json, path: str = "value") -> None:
 
 def canonical_zone(name: str) -> str | None:
     """The IANA name in its own spelling, or None."""
-    return _ZONES.get(name.lower())
+    return _zones().get(name.lower())
 
 
-_ABSENT = object()
+@cache
+def _zones() -> Mapping[str, str]:
+    """Found when they are first asked for: the search takes longer than the import of a module should."""
+    return {name.lower(): name for name in available_timezones()}
 
 
 def _invalid(path: str, problem: str) -> InvalidQuery:
@@ -137,8 +175,12 @@ def _text(value: Json, path: str) -> None:
         raise _invalid(path, "is not allowed to be empty")
 
 
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.replace("$", r"\Z"), re.ASCII)
+
+
 def _matching(pattern: str, *, or_object: bool = False) -> Check:
-    compiled = re.compile(pattern.replace("$", r"\Z"), re.ASCII)
+    compiled = _compiled(pattern)
 
     def check(value: Json, path: str) -> None:
         if or_object and isinstance(value, Mapping):
@@ -170,6 +212,17 @@ def _list_of(check_item: Check) -> Check:
             check_item(item, f"{path}[{index}]")
 
     return check
+
+
+def _names(pattern: str) -> Check:
+    """A list of members; that all are well spelled, as nearly always, is seen at once."""
+    compiled, check = _compiled(pattern), _list_of(_matching(pattern, or_object=True))
+
+    def check_names(value: Json, path: str) -> None:
+        if type(value) is not list or not all(type(name) is str and compiled.match(name) for name in value):
+            check(value, path)
+
+    return check_names
 
 
 def _count(value: Json, path: str) -> None:
@@ -355,12 +408,12 @@ _TIME_KEYS: Mapping[str, Check] = {
     "compareDateRange": _list_of(_date_range),
 }
 _KEYS: Mapping[str, Check] = {
-    "measures": _list_of(_matching(_MEMBER, or_object=True)),
-    "dimensions": _list_of(_matching(_DIMENSION, or_object=True)),
+    "measures": _names(_MEMBER),
+    "dimensions": _names(_DIMENSION),
     "filters": _filters,
     "timeDimensions": _time_dimensions,
     "order": _order,
-    "segments": _list_of(_matching(_MEMBER, or_object=True)),
+    "segments": _names(_MEMBER),
     "timezone": _zone,
     "limit": _count,
     "offset": _count,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from engine.model.catalog import Catalog, Dimension, Measure, Member, Segment, ViewMember
 from engine.model.terms import PREDEFINED, Granularity
@@ -11,6 +12,7 @@ from engine.query.request import Query
 
 Json = dict[str, Any]
 
+_known: WeakKeyDictionary[Catalog, dict[str, Json]] = WeakKeyDictionary()
 _OWN_TYPES = frozenset({"string", "time", "boolean"})
 
 
@@ -78,8 +80,17 @@ def describe_granularity(own: Granularity) -> Json:
     return {key: value for key, value in told.items() if value is not None}
 
 
+def _told(catalog: Catalog, name: str) -> Json:
+    """`describe` of a name; kept, for nobody changes what he is told."""
+    known = _known.setdefault(catalog, {})
+    told = known.get(name)
+    if told is None:
+        told = known[name] = describe(catalog, catalog.member(name))
+    return told
+
+
 def _named(catalog: Catalog, names: Iterable[str]) -> Json:
-    return {name: describe(catalog, catalog.member(name)) for name in names}
+    return {name: _told(catalog, name) for name in names}
 
 
 def _times(catalog: Catalog, query: Query) -> Json:
@@ -87,7 +98,7 @@ def _times(catalog: Catalog, query: Query) -> Json:
     for time in query.time_dimensions:
         if time.granularity is None:
             continue
-        told = describe(catalog, catalog.member(time.dimension))
+        told = _told(catalog, time.dimension)
         dimension = cast(Dimension, catalog.primitive(time.dimension))
         found[f"{time.dimension}.{time.granularity}"] = told | {"granularity": granularity(dimension, time.granularity)}
         found[time.dimension] = told

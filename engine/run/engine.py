@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from core import clock
+from core.errors import RefusedByStore
 from core.settings import Settings
 from engine.compiler import compile_query, match_query
 from engine.model.catalog import Catalog
@@ -18,6 +19,7 @@ from engine.query.normalisation import BLENDING, Request, normalize
 from engine.query.request import Query
 from engine.run.annotation import annotate
 from engine.run.blame import blamed
+from engine.run.columns import KnownTypes
 from engine.run.cost import Cost
 from engine.run.executor import Executor
 from engine.run.result import Result, Table
@@ -47,9 +49,18 @@ class Engine:
     """A catalog over an executor: the one way in which anybody reads the numbers."""
 
     def __init__(self, catalog: Catalog, executor: Executor, settings: Settings) -> None:
-        self.catalog = catalog
         self.executor = executor
+        self._known = KnownTypes(catalog, executor.types)
         self._settings = settings
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is planned by: the models, and the types of columns as far as they are known."""
+        return self._known.catalog
+
+    async def ready(self) -> None:
+        """Know the types of columns, if ClickHouse tells them in time; without them SQL is slower, not wrong."""
+        await self._known.ready()
 
     def normalize(self, payload: Any, cache: str | None = None) -> Request:
         """The request at this moment, in the service's time zone if it names none."""
@@ -65,6 +76,7 @@ class Engine:
 
     async def check(self, request: Request, context: SecurityContext) -> list[Checked]:
         """Everything but running it: each query compiled, its cost estimated, its rollups matched."""
+        await self.ready()
         statements = self.compile(request, context)
         costs = await asyncio.gather(*(self.executor.estimate(each) for each in statements))
         matches = [match_query(self.catalog, query, context) for query in request.queries]
@@ -88,15 +100,28 @@ class Engine:
         requester: Hashable | None = None,
     ) -> Answer:
         """The answer to a normalised request; `requester` may stop it by `executor.cancel`."""
-        statements = self.compile(request, context)
+        await self.ready()
         ask = partial(self.executor.run, cached=request.cache != "no-cache", wait=wait, requester=requester)
+        try:
+            return await self._answer(request, context, ask)
+        except RefusedByStore:
+            if not await self._known.refresh():
+                raise
+            return await self._answer(request, context, ask)  # tables have been altered since
+
+    async def _answer(self, request: Request, context: SecurityContext, ask: Ask) -> Answer:
+        statements = self.compile(request, context)
         one = [self._one(index, statement, request, ask) for index, statement in enumerate(statements)]
         results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
         return Answer(request, tuple(results))
 
     async def _one(self, index: int, statement: Statement, request: Request, ask: Ask) -> Result:
         query = request.queries[index]
-        table, total = await asyncio.gather(self._rows(query, statement, ask), self._total(query, statement, ask))
+        total: int | None = None
+        if query.total and statement.total is not None:
+            table, total = await asyncio.gather(self._rows(query, statement, ask), _total(statement, ask))
+        else:
+            table = await self._rows(query, statement, ask)
         return Result(
             query,
             request.echoes[index],
@@ -113,11 +138,12 @@ class Engine:
             return Table(tuple([] for _ in statement.columns), clock.now())
         return await ask(statement)
 
-    async def _total(self, query: Query, statement: Statement, ask: Ask) -> int | None:
-        if not query.total or statement.total is None:
-            return None
-        count = replace(statement, sql=statement.total, columns=_TOTAL, total=None)
-        return int((await ask(count)).columns[0][0])
+
+async def _total(statement: Statement, ask: Ask) -> int:
+    # The driver takes `%` for a mark of its own where it is given parameters that the text has no place for.
+    bound = {name: value for name, value in statement.parameters.items() if name not in ("limit", "offset")}
+    count = replace(statement, sql=statement.total or "", parameters=bound, columns=_TOTAL, total=None)
+    return int((await ask(count)).columns[0][0])
 
 
 def _constants(request: Request, query: Query) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,9 @@ from core.settings import Settings
 from core.telemetry import log
 from core.warehouse import Warehouse
 from engine.model.catalog import Catalog
+from engine.model.columns import Types
 from engine.run.cache import Entry, ResultCache, lifetime
+from engine.run.columns import read_types
 from engine.run.cost import Cost, estimate
 from engine.run.limits import Slots, query_settings, with_limits
 from engine.run.result import Table, read_table
@@ -95,6 +97,10 @@ class Executor:
             return await self._warehouse.query(sql, dict(parameters), settings)
 
         return await estimate(ask, statement)
+
+    async def types(self) -> Types:
+        """The types of the columns that the cubes read."""
+        return await read_types(self._warehouse, self.catalog)
 
     def cancel(self, requester: Hashable) -> int:
         """Stop what runs for this request and for no other; how many statements were stopped."""

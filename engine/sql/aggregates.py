@@ -57,7 +57,7 @@ class Aggregates:
             both = exp.And(this=present, expression=condition) if condition is not None else present
             return call("uniqExactIf", tuple_, both)
         if first:
-            return call("countIf", condition) if condition is not None else exp.Count(this=exp.Star())
+            return _count_where(condition)
         return call("count", self._case(condition, self._keys(leaf.cube)[0]))
 
     def _raw(self, leaf: Leaf, first: bool) -> exp.Expr:
@@ -100,10 +100,18 @@ class Aggregates:
         return exp.Case(ifs=[exp.If(this=condition, true=value)])
 
     def _own_condition(self, leaf: Leaf) -> exp.Expr | None:
-        return self.renderer.sources.timed(leaf.condition.copy()) if leaf.condition is not None else None
+        if leaf.condition is None:
+            return None
+        name, sources = leaf.measure.full_name, self.renderer.sources
+        if leaf.condition is self.catalog.expanded[name].condition:
+            return sources.spelled(name, condition=True)
+        return sources.timed(leaf.condition.copy())
 
     def _value(self, leaf: Leaf) -> exp.Expr:
-        return self.renderer.sources.timed(leaf.tree.copy() if leaf.tree is not None else exp.null())
+        name, sources = leaf.measure.full_name, self.renderer.sources
+        if leaf.tree is self.catalog.expanded[name].tree:
+            return sources.spelled(name)
+        return sources.timed(leaf.tree.copy() if leaf.tree is not None else exp.null())
 
     def _keys(self, cube: str) -> list[exp.Expr]:
         primary = self.catalog.cubes[cube].primary_key
@@ -120,6 +128,22 @@ def function_of(leaf: Leaf, part: Part) -> str:
     if _plain_count(leaf) and not part.fact_key and part.tree.multiplies(leaf.cube):
         return "uniqExact"
     return FUNCTIONS[leaf.measure.type]
+
+
+def _count_where(condition: exp.Expr | None) -> exp.Expr:
+    """The number of rows for which the condition holds."""
+    if condition is None:
+        return exp.Count(this=exp.Star())
+    known = _known(condition)
+    return call("count", known.copy()) if known is not None else call("countIf", condition)
+
+
+def _known(condition: exp.Expr) -> exp.Column | None:
+    """The column x of `NOT x IS NULL`."""
+    negated = condition.unnest()
+    test = negated.this.unnest() if isinstance(negated, exp.Not) else None
+    null = isinstance(test, exp.Is) and isinstance(test.expression, exp.Null)
+    return test.this if test is not None and null and isinstance(test.this, exp.Column) else None
 
 
 def _plain_count(leaf: Leaf) -> bool:

@@ -24,6 +24,7 @@ from engine.query.bound import BoundDimension
 from engine.sql.cells import MARK
 from engine.sql.clauses import Body, column, from_, named, where
 from engine.sql.partials import Partials
+from engine.sql.semijoins import reads
 
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
@@ -38,17 +39,18 @@ _HOUR_MS = 3_600_000
 def aggregated_early(renderer: Renderer, part: Part, source: exp.Select, natives: Sequence[exp.Expr]) -> Body | None:
     """The body of a part that aggregates its fact before the joins; None where that is not possible or no gain.
 
-    `source` (FROM, JOIN, WHERE) and `natives` are those of the plain body; they are left as they were.
+    `source` (FROM, JOIN, WHERE) and `natives` are those of the plain body; they are left as they were where it is None.
     """
     if not _worth_it(renderer, part, natives):
         return None
     alias = renderer.catalog.cubes[part.tree.root].alias
     solo = replace(part, tree=Tree(part.tree.root), fact_key=False)
-    partials = Partials(alias, shared=part.tree.multiplies(part.tree.root))
-    values = {leaf.name: partials.of(renderer.aggregates.of(leaf, solo)) for leaf in part.leaves}
-    work = _Split(alias, source.copy())
+    aggregates = {leaf.name: renderer.aggregates.of(leaf, solo) for leaf in part.leaves}
+    partials = Partials(alias, aggregates.values(), shared=part.tree.multiplies(part.tree.root))
+    values = {name: partials.of(value) for name, value in aggregates.items()}
+    work = Split(alias, source)
     groups = [work.keyed(native) for native in natives]
-    if partials.failed or work.failed or not _few(renderer, part, work):
+    if partials.failed or work.failed or not are_few(renderer, part, work):
         return None
     outer = work.outer(partials.columns)
     found = {name: value for name, value in values.items() if value is not None}
@@ -67,17 +69,17 @@ def _above_cell(tree: exp.Expr) -> bool:
     return any(node is not tree and node.meta.get(MARK) for node in tree.walk() if node._meta)
 
 
-def _few(renderer: Renderer, part: Part, work: _Split) -> bool:
+def are_few(renderer: Renderer, part: Part, work: Split) -> bool:
     """Whether the keys are likely far fewer than the rows: not the fact's own key, no moments, few altogether. Without
     any key, no rows would still make a group."""
     if not work.keys:
         return False
     primary = [renderer.member(key.full_name) for key in renderer.catalog.cubes[part.tree.root].primary_key]
-    if primary and all(key in work.keys for key in primary):
+    if primary and all(map(work.has_key, primary)):
         return False
     if any(_is_fine(each) for each in renderer.plan.dimensions if each.dimension.cube == part.tree.root):
         return False
-    return len(work.join_keys) <= MAX_JOIN_KEYS and len(work.keys) - len(work.join_keys) <= MAX_OTHER_KEYS
+    return work.join_keys <= MAX_JOIN_KEYS and len(work.keys) - work.join_keys <= MAX_OTHER_KEYS
 
 
 def _is_fine(each: BoundDimension) -> bool:
@@ -89,74 +91,89 @@ def _is_fine(each: BoundDimension) -> bool:
 
 
 @dataclass(slots=True)
-class _Split:
-    """A FROM … WHERE cut in two: what needs only the fact goes inside, the rest outside looks at keys `k0`, `k1` …"""
+class Split:
+    """A FROM … WHERE cut in two: what needs only the fact goes inside, the rest outside looks at keys `k0`, `k1` …
+
+    The source is left as it was until `outer` takes it apart.
+    """
 
     alias: str
     source: exp.Select
     keys: list[exp.Expr] = field(default_factory=list)
-    join_keys: tuple[exp.Expr, ...] = ()
+    join_keys: int = 0
     failed: bool = False
     inside: list[exp.Expr] = field(default_factory=list)
     outside: list[exp.Expr] = field(default_factory=list)
+    _joins: list[tuple[exp.Join, exp.Expr]] = field(default_factory=list)
+    _places: dict[object, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for join in self.source.args.get("joins") or ():
             if join.args.get("on") is not None:
-                join.set("on", self.keyed(join.args["on"]))
-        self.join_keys = tuple(self.keys)
+                self._joins.append((join, self.keyed(join.args["on"])))
+        self.join_keys = len(self.keys)
         where = self.source.args.get("where")
         for condition in _conjuncts(where.this) if where is not None else ():
-            if self._owners(condition) <= {self.alias} and condition.find(exp.Query) is None:
+            owners, queries = reads(condition)
+            if owners <= {self.alias} and not queries:
                 self.inside.append(condition)
             else:
                 self.outside.append(self.keyed(condition))
 
     def keyed(self, tree: exp.Expr) -> exp.Expr:
-        """The expression with its largest parts over the fact alone replaced by keys."""
+        """A copy of the expression with its largest parts over the fact alone replaced by keys."""
         if type(tree) is exp.Column:
             return self._key(tree) if tree.table == self.alias else fresh(tree)
-        if tree.find(exp.Query) is not None:
-            self.failed = True
-        root = exp.Paren(this=tree.copy())
-        self._replace(root)
-        result = root.this
-        result.pop()
-        return result  # type: ignore[no-any-return]
+        owners, queries = reads(tree)
+        self.failed = self.failed or queries
+        if self.alias not in owners:
+            return tree.copy()
+        if len(owners) == 1 and not _above_cell(tree):
+            return self._key(tree)
+        made = type(tree)(**{key: self._argument(value) for key, value in tree.args.items()})
+        if tree._meta:
+            made.meta.update(tree.meta)
+        return made
 
-    def _replace(self, node: exp.Expr) -> None:
-        for child in list(node.iter_expressions()):
-            if self._owners(child) == {self.alias} and not _above_cell(child):
-                child.replace(self._key(child))
-            else:
-                self._replace(child)
+    def _argument(self, value: object) -> object:
+        if isinstance(value, list):
+            return [self._argument(each) for each in value]
+        return self.keyed(value) if isinstance(value, exp.Expr) else value
+
+    def has_key(self, tree: exp.Expr) -> bool:
+        """Whether the expression is one of the keys."""
+        return _identity(tree) in self._places
 
     def _key(self, tree: exp.Expr) -> exp.Column:
-        if tree not in self.keys:
-            self.keys.append(fresh(tree))
-        return column(f"k{self.keys.index(tree)}", self.alias)
-
-    def _owners(self, tree: exp.Expr) -> set[str]:
-        if type(tree) is exp.Column:
-            return {tree.table}
-        return {node.table for node in tree.find_all(exp.Column)}
+        place = self._places.setdefault(_identity(tree), len(self.keys))
+        if place == len(self.keys):
+            self.keys.append(tree)
+        return column(f"k{place}", self.alias)
 
     def outer(self, columns: Mapping[str, exp.Expr]) -> exp.Select:
         """`FROM (the fact by its keys) AS fact JOIN … WHERE …`."""
-        inner = exp.Select(expressions=[named(key, f"k{index}") for index, key in enumerate(self.keys)])
-        inner.set("expressions", [*inner.expressions, *(named(value, name) for name, value in columns.items())])
-        inner.set("from_", exp.From(this=self.source.args["from_"].this))
+        group = [fresh(key) for key in self.keys]
+        outputs = [named(key, f"k{index}") for index, key in enumerate(self.keys)]
+        outputs += [named(value, name) for name, value in columns.items()]
+        inner = exp.Select(expressions=outputs, from_=exp.From(this=self.source.args["from_"].this))
         where(inner, self.inside)
-        if self.keys:
-            inner.set("group", exp.Group(expressions=[fresh(key) for key in self.keys]))
+        if group:
+            inner.set("group", exp.Group(expressions=group))
+        for join, on in self._joins:
+            join.set("on", on)
         outer = from_(inner, self.alias)
         outer.set("joins", self.source.args.get("joins") or [])
         where(outer, self.outside)
         return outer
 
 
+def _identity(tree: exp.Expr) -> object:
+    """What equal expressions have in common; for a plain column, cheaper than its hash."""
+    return (tree.table, tree.name) if type(tree) is exp.Column else tree
+
+
 def _once(
-    groups: Sequence[exp.Expr], work: _Split, partials: Partials, outer: exp.Select, values: Mapping[str, exp.Expr]
+    groups: Sequence[exp.Expr], work: Split, partials: Partials, outer: exp.Select, values: Mapping[str, exp.Expr]
 ) -> Body:
     """Where joins multiply the fact: each of its keys once a group."""
     keys = [column(f"k{index}", work.alias) for index in range(len(work.keys))]

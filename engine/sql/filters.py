@@ -8,15 +8,17 @@ from functools import partial
 from sqlglot import exp
 
 from core.errors import InvalidQuery
-from engine.model.catalog import Dimension, Measure
+from engine.model.catalog import ColumnType, Dimension, Measure
 from engine.model.terms import Interval
 from engine.query.bound import BoundFilter, BoundGroup, BoundSegment, BoundTree
 from engine.query.request import Slot, Value
-from engine.sql.parameters import Parameters
+from engine.sql.exact import bounds, equals
+from engine.sql.parameters import Parameters, reading
 from engine.sql.time import UNMOVED, call, first_moment, moment_after, parse_local
 
 Resolve = Callable[[BoundFilter | BoundSegment], exp.Expr]
 Moves = Callable[[BoundFilter], Interval]
+Kinds = Callable[[exp.Expr], ColumnType | None]
 _LIKE = {
     "contains": ("%", "%"),
     "startsWith": ("", "%"),
@@ -31,14 +33,23 @@ _COMPARE: dict[str, type[exp.Binary]] = {"gt": exp.GT, "gte": exp.GTE, "lt": exp
 class Predicates:
     """Renders condition trees; `resolve` gives the expression of a member, `zone` the clock of time literals.
 
-    `moves` tells by what a time shift moves a member: its column is compared with literals moved back.
+    `moves` tells by what a time shift moves a member: its column is compared with literals moved back; `kinds`, of
+    which type a column is.
     """
 
-    def __init__(self, parameters: Parameters, zone: str, resolve: Resolve, moves: Moves | None = None) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        zone: str,
+        resolve: Resolve,
+        moves: Moves | None = None,
+        kinds: Kinds | None = None,
+    ) -> None:
         self.parameters = parameters
         self.zone = zone
         self.resolve = resolve
         self.moves = moves
+        self.kinds = kinds
         self.moved = UNMOVED
 
     def tree(self, node: BoundTree) -> exp.Expr:
@@ -97,6 +108,9 @@ class Predicates:
     def _one_of(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
         if _is_time(node):
             return _any([self._moment(value, column.copy()) for value in _literals(node)])
+        held = self._held(node, column)
+        if held is not None:
+            return held
         values = [self._literal(node, value) for value in _literals(node)]
         if len(values) > 1:
             return exp.In(this=column, expressions=values)
@@ -104,6 +118,19 @@ class Predicates:
         if isinstance(only, Slot) and only.kind.startswith("list:"):
             return exp.In(this=column, field=values[0])
         return exp.EQ(this=column, expression=values[0])
+
+    def _held(self, node: BoundFilter, column: exp.Expr) -> exp.Expr | None:
+        """One of the literals, as far as the column's type can hold them; None where there is nothing to mind."""
+        kind, found = self._kind(column), []
+        for value in _literals(node):
+            held = equals(kind, node.member.type, _single(value))
+            if held is None:
+                return None
+            found.append(exp.In(this=column.copy(), field=self.parameters.add(value, *held)))
+        return _any(list(found))
+
+    def _kind(self, column: exp.Expr) -> ColumnType | None:
+        return self.kinds(column) if self.kinds is not None else None
 
     def _moment(self, value: Slot | str, column: exp.Expr) -> exp.Expr:
         return exp.Paren(this=self._between(value, value, column))
@@ -116,6 +143,12 @@ class Predicates:
             moment = moment_after if node.operator in ("gt", "lte") else first_moment
             kind = exp.GTE if node.operator in ("gt", "gte") else exp.LT
             return kind(this=column, expression=moment(values[0], self.zone, self.parameters, self.moved))
+        type_ = self._kind(column)
+        held = bounds(type_, node.member.type, _single(values[0]), node.operator, node.member.full_name)
+        if held is not None:
+            return _COMPARE[node.operator](this=column, expression=self.parameters.add(values[0], *held))
+        if type_ is not None and type_.name.startswith("Enum") and node.member.type == "string":
+            column = call("toString", column)
         return _COMPARE[node.operator](this=column, expression=self._literal(node, values[0]))
 
     def _literal(self, node: BoundFilter, value: Slot | str) -> exp.Expr:
@@ -189,6 +222,10 @@ _DATES: dict[str, Callable[[Predicates, BoundFilter, exp.Expr], exp.Expr]] = {
     "afterDate": Predicates.after,
     "afterOrOnDate": Predicates.not_before,
 }
+
+
+def _single(value: Slot | str) -> str:
+    return reading(value).removeprefix("list:")
 
 
 def _literals(node: BoundFilter) -> list[Slot | str]:

@@ -45,24 +45,24 @@ class Parameters:
 
     def text(self, value: Slot | str) -> exp.Placeholder:
         """A text, or a list of texts."""
-        if _kind(value).startswith("list:"):
+        if reading(value).startswith("list:"):
             return self.add(value, "Array(String)", _texts)
         return self.add(value, "String", str)
 
     def number(self, value: Slot | str, member: str) -> exp.Placeholder:
         """A number of the type that holds its text exactly, or a list of such."""
-        kind = _kind(value)
+        kind = reading(value)
         single = kind.removeprefix("list:")
         if single not in ("int", "uint", "huge", "float"):
             raise InvalidQuery(f"'{member}' is a number; it cannot be compared with that text.", member=member)
         one: Callable[[Any], Any] = float if single == "float" else int
         if kind == single:
             return self.add(value, TYPES[single], one)
-        return self.add(value, f"Array({TYPES[single]})", lambda texts: [one(text) for text in texts])
+        return self.add(value, f"Array({TYPES[single]})", lambda texts: list(map(one, texts)))
 
     def flag(self, value: Slot | str, member: str) -> exp.Placeholder:
         """True or false (`1` and `0` will do), or a list of such."""
-        kind = _kind(value)
+        kind = reading(value)
         if kind.removeprefix("list:").partition(":")[0] not in ("bool", "int", "text", "huge"):
             raise InvalidQuery(f"'{member}' is true or false; it cannot be compared with that.", member=member)
         if kind.startswith("list:"):
@@ -71,7 +71,7 @@ class Parameters:
 
     def literal(self, value: Slot | str, member: str) -> exp.Placeholder:
         """By the look of the literal: a number where it reads as one, else a text."""
-        single = _kind(value).removeprefix("list:")
+        single = reading(value).removeprefix("list:")
         return self.number(value, member) if single in ("int", "uint", "huge", "float") else self.text(value)
 
 
@@ -82,7 +82,8 @@ def placeholder(name: str, type_name: str) -> exp.Placeholder:
     return exp.Placeholder(this=name, kind=_types[type_name])
 
 
-def _kind(value: Slot | str) -> str:
+def reading(value: Slot | str) -> str:
+    """How a literal reads: its `kind_of`; `list:` and that of its values."""
     return value.kind if isinstance(value, Slot) else kind_of(value)
 
 

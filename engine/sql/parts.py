@@ -13,7 +13,9 @@ from engine.plan.nodes import AnyPart, Leaf, Part, Series, StagePart, Tree
 from engine.sql.aggregates import function_of
 from engine.sql.clauses import Body, bare, column, filled, from_, grouped, named, where
 from engine.sql.early import aggregated_early
+from engine.sql.fused import read_once, together
 from engine.sql.rolling import Rolling, along_time, around_range
+from engine.sql.semijoins import narrowed
 from engine.sql.time import call
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ class Parts:
 
     def source(self, part: Part, conditions: Sequence[exp.Expr]) -> exp.Select:
         """FROM … WHERE of a part over tables."""
-        source = self.renderer.sources.joined(part.tree)
-        return where(source, [*self.renderer.conditions(part), *conditions])
+        tree, found = narrowed(self.renderer, part, self.renderer.conditions(part))
+        return where(self.renderer.sources.joined(tree), [*found, *conditions])
 
     def _keys(self, part: Part, inner: exp.Select, natives: Sequence[exp.Expr]) -> list[exp.Expr]:
         """Make `inner` list the distinct dimensions with the keys of the fact."""
@@ -161,13 +163,24 @@ class Parts:
         """Each part fills its own columns; a group which a part lacks has NULL there."""
         names = [name for part in self.plan.parts for name in value_names(part)]
         places = {name: f"m{index}" for index, name in enumerate(dict.fromkeys(names))}
-        selects = [self._part_select(part, places) for part in self.plan.parts]
+        selects = self._selects(places)
         union: exp.Expr = selects[0]
         for each in selects[1:]:
             union = exp.Union(this=union, expression=each, distinct=False)
         natives: list[exp.Expr] = [column(f"d{index}", "parts") for index in range(len(self.plan.dimensions))]
-        values = {name: picked for part in self.plan.parts for name, picked in _picked(part, places).items()}
+        gaps = any(each.granularity for each in self.plan.dimensions)
+        values = {name: picked for part in self.plan.parts for name, picked in _picked(part, places, gaps=gaps).items()}
         return Body(natives, values, from_(union, "parts"))
+
+    def _selects(self, places: Mapping[str, str]) -> list[exp.Select]:
+        """The SELECT of each part, or of several that read the same fact."""
+        made: dict[int, exp.Select | None] = {}
+        for group in together(self.plan.parts) if not self.plan.query.ungrouped else ():
+            select = read_once(self.renderer, group, places)
+            if select is not None:
+                made |= {id(part): None for part in group} | {id(group[0]): select}
+        found = [made[id(part)] if id(part) in made else self._part_select(part, places) for part in self.plan.parts]
+        return [select for select in found if select is not None]
 
     def names(self) -> set[str]:
         """The names of the values that the parts give."""
@@ -185,13 +198,14 @@ def value_names(part: AnyPart) -> list[str]:
     return [] if isinstance(part, Series) else [leaf.name for leaf in part.leaves]
 
 
-def _picked(part: AnyPart, places: Mapping[str, str]) -> Values:
-    """The one value of each group; a group without rows counts 0 (an empty window: unknown, but 0 distinct values)."""
+def _picked(part: AnyPart, places: Mapping[str, str], *, gaps: bool) -> Values:
+    """The one value of each group; a group without rows counts 0 (an empty window in a series, which has `gaps`:
+    unknown, but 0 distinct values)."""
     if isinstance(part, Series):
         return {}
     zero: set[str] = set()
     if isinstance(part, Part):
-        counted = ("count_distinct",) if part.scope.window else COUNTED
+        counted = ("count_distinct",) if part.scope.window and gaps else COUNTED
         zero = {leaf.name for leaf in part.leaves if leaf.measure.type in counted and not leaf.raw}
     else:
         zero = {leaf.name for leaf in part.leaves if leaf.tree.name in ("count", "uniqExact", "uniq")}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 from sqlglot import exp
 
 from engine.model.catalog import Dimension, Measure
+from engine.model.columns import type_of
 from engine.model.terms import Interval
 from engine.plan.builder import used_tables
 from engine.plan.nodes import Part, Plan
@@ -19,10 +21,10 @@ from engine.sql.filters import Predicates
 from engine.sql.layers import Layers
 from engine.sql.parameters import Parameters, Recipe, placeholder
 from engine.sql.parts import Parts
-from engine.sql.series import Span, grain_of, moved
+from engine.sql.series import Span, moved
 from engine.sql.sources import Sources
 from engine.sql.statement import Column
-from engine.sql.time import UNMOVED, bucket, shown, wall, wall_bucket
+from engine.sql.time import UNMOVED, aggregated, bucket, shown, wall, wall_bucket
 
 SETTINGS: Mapping[str, object] = {
     "join_use_nulls": 1,
@@ -78,8 +80,9 @@ class Renderer:
         self.aggregates = Aggregates(self)
         self.parts = Parts(self)
         self.layers = Layers(self)
-        self.where = Predicates(parameters, self.zone, self._row_value, self._moves)
-        self.rights = Predicates(parameters, self.zone, self._row_value)
+        kinds = partial(type_of, self.catalog)
+        self.where = Predicates(parameters, self.zone, self._row_value, self._moves, kinds)
+        self.rights = Predicates(parameters, self.zone, self._row_value, kinds=kinds)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
         )
@@ -136,7 +139,7 @@ class Renderer:
 
     def _output(self, measure: BoundMeasure, rows: Body) -> exp.Expr:
         value = self.formula(measure.measure.full_name, rows)
-        return shown(wall(value, self.zone), False) if measure.measure.type == "time" else value
+        return shown(aggregated(value, self.zone), False) if measure.measure.type == "time" else value
 
     def _closed(self, outputs: Sequence[exp.Expr], rows: Body, condition: exp.Expr | None) -> exp.Select:
         if self.plan.layered:
@@ -151,7 +154,7 @@ class Renderer:
 
     def member(self, name: str) -> exp.Expr:
         """A dimension's or segment's SQL over the aliases of cubes."""
-        return self.sources.timed(self.catalog.tree(name))
+        return self.sources.spelled(name)
 
     def native(self, each: BoundDimension) -> exp.Expr:
         """The value by which the dimension groups: its SQL, wall time, or the start of a bucket."""
@@ -162,15 +165,17 @@ class Renderer:
             return self.moment(dimension)
         if each.custom is not None and each.custom.sql is not None:
             return wall(self.member(f"{dimension.full_name}.{each.granularity}"), self.zone)
-        interval = self.interval(dimension)
-        if interval is not None:
-            local = cell_of(self, dimension, [grain_of(each.granularity, each.custom)]) or self.moment(dimension)
-            return wall_bucket(local, each.granularity, each.custom)
-        return bucket(self.member(dimension.full_name), self.zone, each.granularity, each.custom)[0]
+        shifted = self.interval(dimension) is not None
+        local = cell_of(self, dimension, each.granularity, each.custom)
+        if local is not None or shifted:
+            return wall_bucket(local or self.moment(dimension), each.granularity, each.custom)
+        column = self.member(dimension.full_name)
+        return bucket(column, self.zone, each.granularity, each.custom, type_of(self.catalog, column))[0]
 
     def moment(self, dimension: Dimension) -> exp.Expr:
         """The wall time of a row, moved as the part at work says."""
-        local = wall(self.member(dimension.full_name), self.zone)
+        column = self.member(dimension.full_name)
+        local = wall(column, self.zone, type_of(self.catalog, column))
         interval = self.interval(dimension)
         return moved(local, interval, clamp=True) if interval is not None else local
 
@@ -204,8 +209,10 @@ class Renderer:
             return self.member(node.member.full_name)
         if isinstance(node.segment, Measure):
             name = node.segment.full_name
-            spelled = self.catalog.expanded.get(f"{name}#rows") or self.catalog.expanded[name]
-            return self.sources.timed(spelled.condition.copy()) if spelled.condition is not None else exp.true()
+            name = f"{name}#rows" if f"{name}#rows" in self.catalog.expanded else name
+            if self.catalog.expanded[name].condition is None:
+                return exp.true()
+            return self.sources.spelled(name, condition=True)
         return self.member(node.segment.full_name)
 
     def _having(self, rows: Body) -> exp.Expr | None:
@@ -223,7 +230,7 @@ class Renderer:
                 return by_name[name].copy()
             value = self.formula(name, rows)
             timed = isinstance(node, BoundFilter) and node.member.type == "time"
-            return wall(value, self.zone) if timed else value
+            return aggregated(value, self.zone) if timed else value
 
         # Times are wall time here, so their literals are read as such.
         predicates = Predicates(self.parameters, "UTC", resolve)

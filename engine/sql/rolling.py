@@ -14,10 +14,11 @@ from engine.model.terms import PREDEFINED, Interval
 from engine.plan.nodes import Part
 from engine.query.bind import bucket_size
 from engine.query.bound import BoundDimension, BoundTime
-from engine.sql.cells import cell, cell_unit, local_of
+from engine.sql.cells import Cell, cell, cell_unit, local_of
 from engine.sql.clauses import Body, column, from_, grouped, named, where
 from engine.sql.series import (
     MAX_BUCKETS,
+    Edges,
     Grain,
     Span,
     ends,
@@ -25,8 +26,6 @@ from engine.sql.series import (
     pruning,
     reach,
     single_window,
-    wall_parameter,
-    widths,
 )
 from engine.sql.time import UNMOVED, call, first_moment, number, text, wall_bucket
 
@@ -87,8 +86,8 @@ class Rolling:
         if self.time.range is None:
             return found
         if name not in dict(self.part.scope.shifts):
-            far = widths(self.window, self.grain, self.to_date)
-            found += pruning(ends(self.time.range), bare, far, zone, parameters)
+            edges = Edges(self.window, self.grain, self.to_date)
+            found += pruning(ends(self.time.range), bare, edges, zone, parameters)
         if self.window.kind == "running":
             moved = self.renderer.interval(self.time.dimension) or UNMOVED
             start = first_moment(ends(self.time.range)[0], zone, parameters, moved)
@@ -98,8 +97,11 @@ class Rolling:
     def keys(self) -> dict[str, exp.Expr]:
         """What of a row decides its buckets, by column: its cell, or else the numbers of the buckets themselves."""
         if self.unit is not None:
-            return {CELL: cell(self.renderer, self.time.dimension, self.unit)}
+            return {CELL: self._cell(self.unit).key}
         return self._numbers(self.moment)
+
+    def _cell(self, unit: str) -> Cell:
+        return cell(self.renderer, self.time.dimension, unit)
 
     def _numbers(self, moment: exp.Expr) -> dict[str, exp.Expr]:
         """The first and last bucket that a moment reaches, within the limits where they are known; else its own too."""
@@ -129,8 +131,7 @@ class Rolling:
         first, last = ends(self.time.range)
         self.renderer.checks.append(Span(first, last, self.grain))
         parameters = self.renderer.parameters
-        numbers = [self.grain.number(wall_parameter(each, parameters)) for each in (first, last)]
-        return numbers[0], numbers[1]
+        return self.grain.number_of(first, parameters), self.grain.number_of(last, parameters)
 
     def spread(self, body: Body, reached: Mapping[str, exp.Expr], functions: Mapping[str, str]) -> Body:
         """The states of `body`, grouped by its dimensions and what they reach, merged for each bucket."""
@@ -153,9 +154,9 @@ class Rolling:
     def _ends(self, states: exp.Select, reached: Mapping[str, exp.Expr]) -> tuple[exp.Expr, exp.Expr]:
         """The first and last bucket of each state; without a range the series ends where the rows do."""
         if self.unit is not None:
-            interval = self.renderer.interval(self.time.dimension)
-            numbers = self._numbers(local_of(column(CELL, "states"), self.unit, interval))
-            here = self._numbers(local_of(exp.column(CELL), self.unit, interval)).get(HERE)
+            cell, interval = self._cell(self.unit), self.renderer.interval(self.time.dimension)
+            numbers = self._numbers(local_of(cell, column(CELL, "states"), interval))
+            here = self._numbers(local_of(cell, exp.column(CELL), interval)).get(HERE)
         else:
             numbers = {name: column(name, "states") for name in reached}
             here = exp.column(HERE)

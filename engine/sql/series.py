@@ -7,9 +7,9 @@ worked out from the row alone: no join of rows with buckets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from functools import partial
 from typing import Any, Literal
 
@@ -53,6 +53,40 @@ class Grain:
     def length(self) -> int:
         """At least as many milliseconds as a bucket has."""
         return int(self.interval.months * 31 * _DAY + self.interval.milliseconds)
+
+    def start_of(self, moment: datetime) -> datetime | None:
+        """The start of the bucket in which a moment lies; None where that takes more than a division."""
+        if not self.interval.months:
+            return moment - (moment - self.origin) % timedelta(milliseconds=self.interval.milliseconds)
+        if self.interval.milliseconds or (self.origin.day, self.origin.time()) != (1, time()):
+            return None
+        return shift(self.origin, Interval(self.count_to(moment) * self.interval.months))
+
+    def count_to(self, moment: datetime) -> int:
+        """The number of the bucket in which a moment lies, if `start_of` knows where it starts."""
+        if not self.interval.months:
+            return (moment - self.origin) // timedelta(milliseconds=self.interval.milliseconds)
+        since = (moment.year - self.origin.year) * 12 + moment.month - self.origin.month
+        return since // self.interval.months
+
+    def number_of(self, value: Slot | str, parameters: Parameters) -> exp.Expr:
+        """The number of the bucket in which a local date or time of the question lies."""
+        if self.start_of(_EPOCH) is None:
+            return self.number(wall_parameter(value, parameters))
+        return parameters.add(value, "Int64", partial(_counted, self))
+
+    def first_of(self, moment: datetime) -> datetime:
+        """No moment of that moment's bucket is before this one."""
+        return self.start_of(moment) or _later(moment, -self.length)
+
+    def end_of(self, moment: datetime) -> datetime:
+        """No moment of that moment's bucket is after this one."""
+        start = self.start_of(moment)
+        return shift(start, self.interval) if start is not None else _later(moment, self.length)
+
+    def end_after(self, start: datetime) -> datetime:
+        """The end of the bucket that has this start; of another moment, that moment."""
+        return shift(start, self.interval) if self.start_of(start) == start else start
 
     def number(self, moment: exp.Expr) -> exp.Expr:
         """The number of the bucket in which a moment lies."""
@@ -194,35 +228,60 @@ def wall_parameter(value: Slot | str, parameters: Parameters) -> exp.Expr:
     return parameters.add(value, "DateTime64(3, 'UTC')", _wall)
 
 
-def pruning(
-    range_: Ends, column: exp.Expr, widths: tuple[int | None, int | None], zone: str, parameters: Parameters
-) -> list[exp.Expr]:
-    """Conditions on the bare column, wider than the windows need, so that keys and partitions prune."""
-    first, last = range_
-    back, on = widths
+def pruning(range_: Ends, column: exp.Expr, edges: Edges, zone: str, parameters: Parameters) -> list[exp.Expr]:
+    """Conditions on the bare column: the rows that some window of the range holds, so that keys and partitions prune.
+
+    Where intervals of months are involved, some days more."""
     found: list[exp.Expr] = []
-    if back is not None:
-        early = parameters.add(first, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, -back))
+    if edges.window.trailing != "unbounded":
+        early = parameters.add(range_[0], "DateTime64(3, 'UTC')", partial(_utc_of, edges.earliest, zone, 0))
         found.append(exp.GTE(this=column.copy(), expression=_zoned(early, zone)))
-    if on is not None:
-        late = parameters.add(last, "DateTime64(3, 'UTC')", partial(_moved_utc, zone, on))
+    if edges.window.leading != "unbounded":
+        late = parameters.add(range_[1], "DateTime64(3, 'UTC')", partial(_utc_of, edges.latest, zone, 1))
         found.append(exp.LT(this=column.copy(), expression=_zoned(late, zone)))
     return found
 
 
-def widths(window: RollingWindow, grain: Grain, to_date: Grain | None) -> tuple[int | None, int | None]:
-    """How far before and after the range rows can lie that count; None means any distance."""
-    base = grain.length + _SLACK
-    if window.kind == "running":
-        return base, base
-    if to_date is not None:
-        return base + to_date.length, base
-    sides = [None if side == "unbounded" else base + _longest(side) for side in (window.trailing, window.leading)]
-    return sides[0], sides[1]
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Which rows the windows of a series hold, in wall time."""
+
+    window: RollingWindow
+    grain: Grain
+    to_date: Grain | None
+
+    def earliest(self, first: datetime) -> datetime:
+        """No row before that counts in the bucket of `first` or a later one."""
+        start = self.grain.first_of(first)
+        if self.to_date is not None:
+            return self.to_date.first_of(start)
+        if self.window.kind == "running":
+            return start
+        edge = self.grain.end_after(start) if self.window.offset == "end" else start
+        return _later(edge, -_longest(self.window.trailing))
+
+    def latest(self, last: datetime) -> datetime:
+        """No row from then on counts in the bucket of `last` or an earlier one."""
+        fixed = self.window.kind == "fixed"
+        if fixed and self.window.offset == "start":
+            return _later(last, 1 + _longest(self.window.leading))
+        end = self.grain.end_of(last)
+        return _later(end, _longest(self.window.leading)) if fixed else end
 
 
 def _longest(interval: Interval | Literal["unbounded"] | None) -> int:
-    return abs(interval.months) * 31 * _DAY + abs(interval.milliseconds) if isinstance(interval, Interval) else 0
+    """At least as many milliseconds as the interval has; as many if it has no months."""
+    if not isinstance(interval, Interval):
+        return 0
+    months = abs(interval.months) * 31 * _DAY + _SLACK if interval.months else 0
+    return months + interval.milliseconds
+
+
+def _later(moment: datetime, milliseconds: int) -> datetime:
+    try:
+        return moment + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return clamped(_EPOCH.replace(year=9999 if milliseconds > 0 else 1))
 
 
 def single_window(
@@ -273,8 +332,12 @@ def _wall(value: str) -> str:
     return sent(clamped(parse_local(value)))
 
 
-def _moved_utc(zone: str, milliseconds: int, value: str) -> str:
-    return utc(shift(clamped(parse_local(value)), Interval(0, milliseconds)), zone)
+def _counted(grain: Grain, value: str) -> int:
+    return grain.count_to(clamped(parse_local(value)))
+
+
+def _utc_of(edge: Callable[[datetime], datetime], zone: str, fold: int, value: str) -> str:
+    return utc(edge(clamped(parse_local(value))), zone, fold)
 
 
 def _zoned(parameter: exp.Expr, zone: str) -> exp.Expr:

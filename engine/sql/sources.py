@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from sqlglot import exp
 
 from core.errors import Unanswerable
+from engine.model.catalog import Catalog, fresh
+from engine.model.columns import type_of
 from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED, identifier, sub_query_alias
 from engine.plan.nodes import Edge, SubQuery, Tree
 from engine.query.bound import BoundFilter, BoundSegment, name_of
@@ -19,6 +23,10 @@ from engine.sql.time import bucket, call, text, wall
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
+_closed: WeakKeyDictionary[Catalog, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
+"""Which SQL of a catalog is the same for every question, looked up once."""
+_UNMOVED: Mapping[str, str] = {}
+
 
 class Sources:
     """Builds the FROM clauses of one renderer."""
@@ -26,6 +34,7 @@ class Sources:
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self.catalog = renderer.catalog
+        self._closed = _closed.setdefault(self.catalog, {})
 
     def joined(self, tree: Tree) -> exp.Select:
         """`FROM root LEFT JOIN …`, sub-queries right after their cube."""
@@ -47,25 +56,32 @@ class Sources:
     def _lying(self, cube: str) -> exp.Identifier:
         return identifier(f"{self.catalog.cubes[cube].alias}__lying")
 
-    def _moved(self) -> dict[str, str]:
+    def _moved(self) -> Mapping[str, str]:
         """The calendars by which the part at work shifts: the SQL of the shift, and the dimension that it moves."""
         current = self.renderer.current
         shifts = current.scope.shifts if current is not None else ()
+        if not shifts:
+            return _UNMOVED
         return {
             name.partition(".")[0]: f"{name}#shift{shift.calendar}"
             for name, shift in shifts
             if shift.calendar is not None
         }
 
+    def shifts_calendar(self) -> bool:
+        """Whether the part at work shifts by a calendar's own SQL, so that the calendar stands twice."""
+        return bool(self._moved())
+
     def _shown(self, cube: str) -> exp.Expr:
         """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
         name = self._moved()[cube]
         lies = self.at_lying(self.catalog.tree(name.partition("#")[0]))
-        return exp.EQ(this=self.timed(self.catalog.tree(name)), expression=lies)
+        return exp.EQ(this=self.spelled(name), expression=lies)
 
     def at_lying(self, tree: exp.Expr) -> exp.Expr:
         """Columns of moved calendars read where the rows lie."""
-        moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in self._moved()}
+        calendars = self._moved()
+        moved = {self.catalog.cubes[cube].alias: self._lying(cube) for cube in calendars} if calendars else {}
         for each in list(tree.find_all(exp.Column)) if moved else ():
             if each.table in moved:
                 each.set("table", moved[each.table].copy())
@@ -85,7 +101,8 @@ class Sources:
         rows = self.renderer.plan.query.rows.of(cube)
         if rows is None:
             return self._table(cube, alias)
-        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self._own_value)
+        kinds = partial(type_of, self.catalog)
+        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self._own_value, kinds=kinds)
         predicate = predicates.tree(rows)
         self.renderer.guards.setdefault(cube, []).append(predicate)
         select = exp.Select(expressions=[exp.Star()])
@@ -94,10 +111,10 @@ class Sources:
         return aliased(select, alias)
 
     def _own_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
-        return self.timed(self.catalog.tree(name_of(node)))
+        return self.spelled(name_of(node))
 
     def _table(self, cube: str, alias: str | None) -> exp.Expr:
-        source = self.timed(self.catalog.tree(f"{cube}#table"))
+        source = self.spelled(f"{cube}#table")
         if alias is not None:
             source.set("alias", exp.TableAlias(this=identifier(alias)))
         if self.catalog.cubes[cube].final and isinstance(source, exp.Table):
@@ -123,7 +140,7 @@ class Sources:
 
     def _join(self, edge: Edge) -> list[exp.Join]:
         source, *more = self._calendar(edge.child)
-        on = self.at_lying(self.timed(self.catalog.tree(f"{edge.parent}>{edge.child}")))
+        on = self.at_lying(self.spelled(f"{edge.parent}>{edge.child}"))
         kept = {"kind": "INNER"} if edge.restrict else {"side": "LEFT"}
         shown = [exp.Join(this=scan, kind="INNER", on=self._shown(edge.child)) for scan in more]
         return [exp.Join(this=source, on=on, **kept), *shown]
@@ -152,6 +169,18 @@ class Sources:
         select = exp.Select(expressions=[named(call("arrayJoin", values), "value")])
         return exp.Join(this=aliased(select, alias), kind="CROSS")
 
+    def spelled(self, name: str, *, condition: bool = False) -> exp.Expr:
+        """A copy of the SQL that the catalog has under the name, or of its condition, filled in."""
+        expanded = self.catalog.expanded[name]
+        given = expanded.condition if condition else expanded.tree
+        tree = fresh(given) if given is not None else exp.Null()
+        if type(tree) is exp.Column:
+            return tree
+        closed = self._closed.get((name, condition))
+        if closed is None:
+            closed = self._closed[name, condition] = not any(map(_to_fill, tree.walk()))
+        return tree if closed else self.timed(tree)
+
     def timed(self, tree: exp.Expr) -> exp.Expr:
         """The member's SQL with what depends on the question filled in: its zone, its filters, its asker, tables."""
         if type(tree) is exp.Column or not any(_to_fill(node) for node in tree.walk()):
@@ -168,7 +197,7 @@ class Sources:
 
     def local(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
         """Wall time."""
-        return wall(arguments[0], self.renderer.zone)
+        return wall(arguments[0], self.renderer.zone, type_of(self.catalog, arguments[0]))
 
     def truncated(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
         """The bucket of a time dimension."""
@@ -185,7 +214,7 @@ class Sources:
     def _truncated(self, tree: exp.Expr, name: str) -> exp.Expr:
         cube, dimension, granularity = name.split(".")
         custom = self.catalog.cubes[cube].dimensions[dimension].granularities.get(granularity)
-        return bucket(tree, self.renderer.zone, granularity, custom)[0]
+        return bucket(tree, self.renderer.zone, granularity, custom, type_of(self.catalog, tree))[0]
 
 
 def _to_fill(node: exp.Expr) -> bool:

@@ -1,8 +1,9 @@
 """Time in the query's zone: wall time, buckets, range ends, texts.
 
 `toDateTime64(x, 3, zone)` does the right thing for every column type: a DateTime or DateTime64 keeps its moment,
-a Date or Date32 becomes its midnight in the zone. Wall time is a DateTime64(3, 'UTC') that reads as the clock on the
-wall does, so a day of 23 hours has one 00:00 and an hour that comes twice is one bucket.
+a Date or Date32 becomes its midnight in the zone; a column of known type is read as what it is. Wall time is a
+DateTime64(3, 'UTC') that reads as the clock on the wall does, so a day of 23 hours has one 00:00 and an hour that comes
+twice is one bucket.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from core.errors import InvalidDate
+from engine.model.catalog import ColumnType
 from engine.model.intervals import unshift
 from engine.model.terms import Granularity, Interval
 from engine.query.request import Slot
@@ -28,8 +30,10 @@ _DAYS = {
     "year": "toStartOfYear",
 }
 _CLOCK = {"hour": "toStartOfHour", "minute": "toStartOfMinute", "second": "toStartOfSecond"}
+_DATES, _MOMENTS = ("Date", "Date32"), ("DateTime", "DateTime64")
 UNMOVED = Interval()
 _TICK = timedelta(milliseconds=1)
+_EPOCH = datetime.fromisoformat("1970-01-01")
 _FIRST = datetime.fromisoformat("1900-01-01")
 _LAST = datetime.fromisoformat("2299-12-31T23:59:59")
 _MONTH_MS = 30.436875 * 86_400_000
@@ -51,23 +55,59 @@ def number(value: int | float) -> exp.Expr:
     return exp.Neg(this=literal) if value < 0 else literal
 
 
-def wall(moment: exp.Expr, zone: str) -> exp.Expr:
+def wall(moment: exp.Expr, zone: str, kind: ColumnType | None = None) -> exp.Expr:
     """Wall time of a column in the zone, to the millisecond."""
-    local = call("toDateTime64", moment, number(3), text(zone))
+    if kind is not None and kind.name in _DATES:
+        return call("toDateTime64", moment, number(3), text("UTC"))
+    return on_the_wall(_local(moment, zone, kind), zone)
+
+
+def on_the_wall(local: exp.Expr, zone: str) -> exp.Expr:
+    """Wall time of a DateTime64(3, zone)."""
     if zone == "UTC":
         return local
     return call("addSeconds", call("toTimeZone", local, text("UTC")), call("timeZoneOffset", local.copy()))
 
 
-def bucket(moment: exp.Expr, zone: str, granularity: str, custom: Granularity | None) -> tuple[exp.Expr, bool]:
+def aggregated(moment: exp.Expr, zone: str) -> exp.Expr:
+    """Wall time of what an aggregate gives: of any type, but of few rows."""
+    return wall(call("toDateTime64", moment, number(6), text(zone)), zone, ColumnType("DateTime64", 6))
+
+
+def _local(moment: exp.Expr, zone: str, kind: ColumnType | None) -> exp.Expr:
+    """The moment as a DateTime64(3, zone)."""
+    if kind is not None and kind.name == "DateTime64":
+        if kind.precision == 3:
+            return call("toTimeZone", moment, text(zone))
+        if kind.precision > 3:  # the conversion alone would round those before 1970 up
+            moment = call("toStartOfMillisecond", moment)
+    return call("toDateTime64", moment, number(3), text(zone))
+
+
+def bucket(
+    moment: exp.Expr, zone: str, granularity: str, custom: Granularity | None, kind: ColumnType | None = None
+) -> tuple[exp.Expr, bool]:
     """The start of the bucket in which a column's moment lies, and whether it is a Date32 (else wall time)."""
     if custom is not None and custom.interval is not None and custom.origin is not None:
-        return custom_bucket(wall(moment, zone), custom.interval, datetime.fromisoformat(custom.origin)), False
-    if granularity in _DAYS:
-        day = call("toDate32", call("toDateTime64", moment, number(3), text(zone)))
-        function = _DAYS[granularity]
-        return (call(function, day) if function else day), True
-    return call(_CLOCK[granularity], wall(moment, zone)), False
+        return custom_bucket(wall(moment, zone, kind), custom.interval, datetime.fromisoformat(custom.origin)), False
+    if granularity not in _DAYS:
+        local = wall(moment, zone, kind)
+        whole = kind is not None and kind.name in ("DateTime", *_DATES)
+        return (call(_CLOCK[granularity], local) if whole else _struck(local, granularity)), False
+    function = _DAYS[granularity]
+    if function and kind is not None and kind.name == "DateTime64":
+        return call(function, moment, text(zone)), True
+    day = _day(moment, zone, kind)
+    return (call(function, day) if function else day), True
+
+
+def _day(moment: exp.Expr, zone: str, kind: ColumnType | None) -> exp.Expr:
+    """The day as a Date32, which reaches further than the Date that `toDate` gives."""
+    if kind is not None and kind.name in _DATES:
+        return moment if kind.name == "Date32" else call("toDate32", moment)
+    if kind is not None and kind.name in _MOMENTS:
+        return call("toDate32", moment, text(zone))
+    return call("toDate32", call("toDateTime64", moment, number(3), text(zone)))
 
 
 def wall_bucket(moment: exp.Expr, granularity: str, custom: Granularity | None) -> exp.Expr:
@@ -78,7 +118,13 @@ def wall_bucket(moment: exp.Expr, granularity: str, custom: Granularity | None) 
         function = _DAYS[granularity]
         day = call("toDate32", moment)
         return call(function, day) if function else day
-    return call(_CLOCK[granularity], moment)
+    return _struck(moment, granularity)
+
+
+def _struck(local: exp.Expr, granularity: str) -> exp.Expr:
+    """The start of the hour, minute or second of wall time; ClickHouse counts 23:59:59.999 before 1970 to the next."""
+    second = call(_CLOCK["second"], local)
+    return second if granularity == "second" else call(_CLOCK[granularity], second)
 
 
 def shown(moment: exp.Expr, is_date: bool) -> exp.Expr:
@@ -91,8 +137,7 @@ def shown(moment: exp.Expr, is_date: bool) -> exp.Expr:
 def custom_bucket(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """`origin + k · interval`, k the greatest whole number for which that is not after `moment` (wall time)."""
     if not interval.months:
-        since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))))
-        rest = call("positiveModulo", since, number(interval.milliseconds))
+        rest = call("positiveModulo", _since(moment, origin), number(interval.milliseconds))
         return call("subtractMilliseconds", moment.copy(), rest)
     return custom_start(bucket_number(moment, interval, origin), interval, origin)
 
@@ -110,7 +155,7 @@ def custom_start(index: exp.Expr, interval: Interval, origin: datetime) -> exp.E
 def bucket_number(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """The greatest whole number k for which `origin + k · interval` is not after `moment` (wall time)."""
     if not interval.months:
-        return _floored(exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))), interval)
+        return _divided(_since(moment, origin), interval.milliseconds)
     if not interval.milliseconds:
         return _monthly(moment, interval.months, origin)
     return _compound(moment, interval, origin)
@@ -122,10 +167,6 @@ def _times(index: exp.Expr, length: int) -> exp.Expr:
 
 def _origin(origin: datetime) -> exp.Expr:
     return call("toDateTime64", text(origin.isoformat(sep=" ", timespec="milliseconds")), number(3), text("UTC"))
-
-
-def _floored(since: exp.Expr, interval: Interval) -> exp.Expr:
-    return _divided(exp.Paren(this=since), interval.milliseconds)
 
 
 def _divided(value: exp.Expr, length: int) -> exp.Expr:
@@ -150,8 +191,7 @@ def _monthly(moment: exp.Expr, months: int, origin: datetime) -> exp.Expr:
 def _compound(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Expr:
     """Estimate k from the mean length, then take the last of the neighbours that is not after the moment."""
     length = interval.months * _MONTH_MS + interval.milliseconds
-    since = exp.Paren(this=exp.Sub(this=_milliseconds(moment), expression=_milliseconds(_origin(origin))))
-    guess = call("toInt64", call("floor", exp.Div(this=since, expression=number(length))))
+    guess = call("toInt64", call("floor", exp.Div(this=_since(moment, origin), expression=number(length))))
 
     def near(step: int) -> exp.Expr:
         return exp.Paren(this=exp.Add(this=guess.copy(), expression=number(step)))
@@ -163,8 +203,11 @@ def _compound(moment: exp.Expr, interval: Interval, origin: datetime) -> exp.Exp
     return call("multiIf", *branches, near(-2))
 
 
-def _milliseconds(moment: exp.Expr) -> exp.Expr:
-    return call("toUnixTimestamp64Milli", moment.copy())
+def _since(moment: exp.Expr, origin: datetime) -> exp.Expr:
+    """Milliseconds since the origin."""
+    found = call("toUnixTimestamp64Milli", moment.copy())
+    start = (origin - _EPOCH) // timedelta(milliseconds=1)
+    return exp.Paren(this=exp.Sub(this=found, expression=number(start))) if start else found
 
 
 def first_moment(value: Slot | str, zone: str, parameters: Parameters, moved: Interval = UNMOVED) -> exp.Expr:

@@ -37,16 +37,20 @@ alter table login_sessions
     add column revoked_reason text,
     add column method         text not null default 'password' check (method in ('password', 'oidc'));
 
--- What ended before its tokens did; every server reads the new rows at least every two seconds.
--- kind 'session' and 'token' name one sid; kind 'user' ends all tokens of a user that were issued before `at`.
+-- What ended before its tokens did; every server reads the new rows at least every two seconds (all of an `xid` that
+-- its last snapshot did not see: `seq` is given before the commit, so it has gaps that fill later).
+-- kind 'session' and 'token' name one log-in or service token; kind 'user' ends the tokens that have neither (those of
+-- the command line) and were issued before `at`.
 create table revocations (
     seq        bigint generated always as identity primary key,
+    xid        xid8 not null default pg_current_xact_id(),
     kind       text not null check (kind in ('session', 'user', 'token')),
     subject    text not null,
     at         timestamptz not null default clock_timestamp(),
     keep_until timestamptz not null
 );
-create index revocations_at on revocations (at);
+create index revocations_xid on revocations (xid);
+create index revocations_keep_until on revocations (keep_until);
 
 -- Signing keys: `next` is published before it signs, `retired` until no token of it is good any more.
 create table signing_keys (

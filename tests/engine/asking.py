@@ -43,10 +43,9 @@ def run(warehouse: Warehouse, statement: Statement) -> list[Row]:
 def total(warehouse: Warehouse, statement: Statement) -> int:
     """How many rows there are without limit and offset."""
     assert statement.total is not None
+    bound = {name: value for name, value in statement.parameters.items() if name not in ("limit", "offset")}
     result = warehouse.call(
-        lambda client: client.query(
-            statement.total, parameters=dict(statement.parameters), settings=dict(statement.settings)
-        )
+        lambda client: client.query(statement.total, parameters=bound, settings=dict(statement.settings))
     )
     return int(result.result_rows[0][0])
 

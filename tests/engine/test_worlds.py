@@ -22,7 +22,7 @@ QUERIES = 20
 PENDING: frozenset[str] = frozenset()
 """Cases that are not right yet; each must fail, or its name must go."""
 _CHECKED = settings(
-    max_examples=4000 if NIGHTLY else 70,
+    max_examples=4000 if NIGHTLY else 105,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=not NIGHTLY,

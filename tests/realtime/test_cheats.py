@@ -49,8 +49,8 @@ async def test_a_co_teacher_and_an_admin_of_the_school_may_command(room: Room) -
 
 async def test_a_claimed_role_school_or_user_is_worth_nothing(room: Room) -> None:
     world = room.world
-    assert await _refused(room, token(world.pupils[0], "teacher", world.school)) == ("session_ended", 4500)
-    assert await _refused(room, token(world.foreign_admin, "admin", world.school)) == ("session_ended", 4500)
+    assert await _refused(room, token(world.pupils[0], "teacher", world.school)) == ("not_admitted", 4503)
+    assert await _refused(room, token(world.foreign_admin, "admin", world.school)) == ("not_admitted", 4503)
     text = token(world.pupils[0], "student", world.school)
     async with joined(room.node.url, text, **room.where, user_id=world.teacher, role="teacher") as guest:
         assert (guest.frames[0]["user_id"], guest.frames[0]["role"]) == (world.pupils[0], "student")

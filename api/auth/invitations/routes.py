@@ -20,7 +20,7 @@ router = APIRouter(prefix="/invitations", tags=["accounts"], dependencies=[Depen
 def invitations(services: ServicesDep) -> Invitations:
     """The invitations of the record."""
     fed = services.ingestion
-    return Invitations(services.postgres, fed.postman, fed.accounts.secret)
+    return Invitations(services.postgres, fed.postman, fed.accounts.sessions.secret)
 
 
 InvitationsDep = Annotated[Invitations, Depends(invitations)]

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
+import re
 import secrets
 import time
 from dataclasses import asdict, dataclass
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from api.auth.key_ring import Sealer
 
 COOKIE = "__Host-oidc"
 SECONDS = 600
-_NONCE = 12
+FLOW_PURPOSE = "eduanalytics oidc flow, AES-GCM"
+_OWN_PAGE = re.compile(r"/[!-\[\]-~]{0,500}")
 
 
 @dataclass(frozen=True)
@@ -33,31 +32,33 @@ class Flow:
     nonce: str
     verifier: str
     ends: int
+    next: str = "/"
 
     @classmethod
-    def begin(cls, provider: str) -> Flow:
-        """A new one, all of it by chance."""
+    def begin(cls, provider: str, next_page: str = "/") -> Flow:
+        """A new one, by chance; `next_page`: the page of ours (`own_page`) to which a browser goes at the end."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        return cls(provider, state, nonce, verifier, int(time.time()) + SECONDS)
+        return cls(provider, state, nonce, verifier, int(time.time()) + SECONDS, next_page)
 
+    def cookie(self, sealer: Sealer) -> str:
+        """What the browser keeps."""
+        return base64.urlsafe_b64encode(sealer.seal(orjson.dumps(asdict(self)), COOKIE)).decode()
 
-class Sealer:
-    """Seals a flow with a key made from the installation's secret."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._key = AESGCM(HKDF(SHA256(), 32, salt=None, info=b"eduanalytics oidc flow, AES-GCM").derive(secret))
-
-    def seal(self, flow: Flow) -> str:
-        """The cookie's value."""
-        nonce = os.urandom(_NONCE)
-        sealed = nonce + self._key.encrypt(nonce, orjson.dumps(asdict(flow)), COOKIE.encode())
-        return base64.urlsafe_b64encode(sealed).decode()
-
-    def open(self, text: str) -> Flow | None:
+    @classmethod
+    def of_cookie(cls, sealer: Sealer, text: str) -> Flow | None:
         """The flow of a cookie that we made less than ten minutes ago."""
         try:
-            sealed = base64.urlsafe_b64decode(text.encode())
-            flow = Flow(**orjson.loads(self._key.decrypt(sealed[:_NONCE], sealed[_NONCE:], COOKIE.encode())))
-        except (InvalidTag, binascii.Error, ValueError, TypeError):
+            raw = sealer.open(base64.urlsafe_b64decode(text.encode()), COOKIE)
+        except (binascii.Error, ValueError):
             return None
-        return flow if flow.ends > time.time() else None
+        flow = cls(**orjson.loads(raw)) if raw else None
+        return flow if flow and flow.ends > time.time() else None
+
+
+def own_page(text: str) -> str:
+    """A path of our own site; raises `ValueError` for what a browser may take for another.
+
+    (It reads `/\\x` and a slash, a tab and another slash as `//x`.)"""
+    if not _OWN_PAGE.fullmatch(text) or "//" in text:
+        raise ValueError("Name a page of this site: a path that begins with one slash.")
+    return text

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.auth import store as accounts_store
-from api.auth.addresses import canonical, domain_of
+from api.auth.addresses import domain_of
+from api.auth.key_ring import Sealer
 from api.auth.oidc import store
-from api.auth.oidc.flow import Flow, Sealer
+from api.auth.oidc.flow import Flow
 from api.auth.oidc.provider import Issuer, refused
 from api.auth.schemas import LoggedIn
 from api.auth.service import Accounts
 from api.fields import clean_name
+from core.addresses import canonical
 from core.clock import now
 from core.errors import Forbidden, NotFound
 from core.postgres import Connection, Postgres
@@ -35,6 +37,15 @@ def issuers(settings: Settings) -> dict[str, Issuer]:
     return {p.name: Issuer(p, f"{base}/auth/oidc/{p.name}/callback") for p in settings.oidc_providers}
 
 
+@dataclass(frozen=True)
+class Back:
+    """What the way back from the school's log-in page carries."""
+
+    state: str
+    code: str
+    issuer: str | None = None
+
+
 @dataclass
 class SchoolLogins:
     """Log-ins by schools' accounts."""
@@ -44,24 +55,25 @@ class SchoolLogins:
     issuers: dict[str, Issuer]
     sealer: Sealer
 
-    async def start(self, name: str) -> tuple[str, str]:
+    async def start(self, name: str, next_page: str) -> tuple[str, str]:
         """Where the browser goes, and the cookie that it keeps."""
         issuer = self._issuer(name)
-        flow = Flow.begin(name)
-        return await issuer.address(flow), self.sealer.seal(flow)
+        flow = Flow.begin(name, next_page)
+        return await issuer.address(flow), flow.cookie(self.sealer)
 
-    async def finish(self, name: str, cookie: str, state: str, code: str, issuer: str | None) -> LoggedIn:
-        """Tokens for who came back; raises `Unauthenticated` (not proved) or `Forbidden` (nobody here)."""
+    async def finish(self, name: str, cookie: str, back: Back, client: str | None) -> tuple[LoggedIn, str]:
+        """Tokens for who came back, and his next page; raises `Unauthenticated` (not proved) or `Forbidden` (nobody
+        here)."""
         chosen = self._issuer(name)
-        flow = self.sealer.open(cookie)
-        if flow is None or flow.provider != name or not hmac.compare_digest(flow.state.encode(), state.encode()):
+        flow = Flow.of_cookie(self.sealer, cookie)
+        if flow is None or flow.provider != name or not hmac.compare_digest(flow.state.encode(), back.state.encode()):
             raise refused("another state", name)
-        if not code:
+        if not back.code:
             raise refused("no code", name)
-        claims = await chosen.claims(flow, code, issuer)
+        claims = await chosen.claims(flow, back.code, back.issuer)
         async with self.postgres.transaction() as connection:
             user = await _account(connection, chosen.chosen, claims)
-        return await self.accounts.open(user)
+        return await self.accounts.open(user, client), flow.next
 
     def _issuer(self, name: str) -> Issuer:
         if name not in self.issuers:

@@ -21,13 +21,15 @@ _SENT = "If the address has an account, a mail is on its way."
 def recovery(services: ServicesDep) -> Recovery:
     """The rules over the record."""
     fed = services.ingestion
-    return Recovery(services.settings, services.postgres, fed.accounts.passwords, services.identities, fed.postman)
+    accounts = fed.accounts
+    revocations = accounts.sessions.revocations
+    return Recovery(services.settings, services.postgres, accounts.passwords, revocations, fed.postman)
 
 
 RecoveryDep = Annotated[Recovery, Depends(recovery)]
 
 
-@router.post("/password")
+@router.post("/password", dependencies=[Depends(require())])
 async def change_password(wish: PasswordChange, caller: Caller, recovery: RecoveryDep) -> Envelope[None]:
     """Change your password; all your other log-ins end."""
     await recovery.change(caller, wish.current_password, wish.new_password)
@@ -43,7 +45,7 @@ async def forgot_password(wish: ToAddress, recovery: RecoveryDep) -> Envelope[No
 
 @router.post("/password/reset")
 async def reset_password(wish: PasswordReset, recovery: RecoveryDep) -> Envelope[None]:
-    """Set a new password with the token of the mail (30 minutes, once); every log-in ends."""
+    """Set a new password with the token of the mail (30 minutes, once); every log-in and service token ends."""
     await recovery.reset(wish.token, wish.password)
     return ok(None, "Password set. Log in.")
 
@@ -64,5 +66,5 @@ async def resend_proof(wish: ToAddress, recovery: RecoveryDep) -> Envelope[None]
 
 @admin_router.post("/users/{user_id}/one-time-password")
 async def hand_out_password(user_id: Id, recovery: RecoveryDep, scope: ScopeDep) -> Envelope[OneTimePassword]:
-    """A one-time password for somebody of your school, to hand over on paper; all his log-ins end."""
+    """A one-time password for somebody of your school, to hand over on paper; all that he holds ends."""
     return ok(await recovery.hand_out(scope, user_id), "One-time password made.")

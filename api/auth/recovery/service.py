@@ -14,8 +14,9 @@ from api.auth.mail.postman import Postman
 from api.auth.passwords import Passwords
 from api.auth.policy import check_password
 from api.auth.recovery.schemas import OneTimePassword
+from api.auth.revocations import Revocations, end_sessions, end_user
 from api.directory import store as directory
-from api.principal import Identities, Principal
+from api.principal import Principal
 from api.scope import Scope
 from core.clock import now
 from core.errors import BadInput, Forbidden, NotFound
@@ -38,7 +39,7 @@ class Recovery:
     settings: Settings
     postgres: Postgres
     passwords: Passwords
-    identities: Identities
+    revocations: Revocations
     postman: Postman
 
     async def change(self, principal: Principal, current: str, new: str) -> None:
@@ -49,8 +50,8 @@ class Recovery:
         hashed = await self._hashed(new, user)
         async with self.postgres.transaction() as connection:
             await self._replace(connection, user, hashed, "password changed")
-            await store.end_log_ins(connection, user["id"], "password changed", but=principal.session_id)
-        self._changed()
+            await end_sessions(connection, user["id"], "another password", but=principal.session_id)
+        await self._changed()
 
     async def _account(self, principal: Principal) -> dict[str, Any]:
         if principal.user_id is not None:
@@ -72,9 +73,9 @@ class Recovery:
             await letters.write(connection, "password_changed", user["email"])
         log.info("password_replaced", user_id=user["id"], reason=reason)
 
-    def _changed(self) -> None:
-        self.identities.forget()
+    async def _changed(self) -> None:
         self.postman.wake()
+        await self.revocations.announce()
 
     async def wish(self, kind: Kind, email: str, language: str | None) -> None:
         """Note that an address wants a mail: the same work and the same answer whether it has an account."""
@@ -83,7 +84,7 @@ class Recovery:
         self.postman.wake()
 
     async def reset(self, token: str, password: str) -> None:
-        """Another password by the token of a mail; every log-in ends, and the address is proved."""
+        """Another password by the token of a mail; all that he holds ends, and the address is proved."""
         async with self.postgres.transaction() as connection:
             user = await tokens.find(connection, token, "reset_password")
         if user is None:
@@ -94,8 +95,8 @@ class Recovery:
                 raise _spent()
             await self._replace(connection, user, hashed, "reset by mail")
             await store.prove_address(connection, user["id"])
-            await store.end_log_ins(connection, user["id"], "password reset")
-        self._changed()
+            await end_user(connection, user["id"], "password reset")
+        await self._changed()
 
     async def verify(self, token: str) -> None:
         """The address is the account's owner's."""
@@ -108,7 +109,7 @@ class Recovery:
         log.info("address_verified", user_id=user["id"])
 
     async def hand_out(self, scope: Scope, user_id: int) -> OneTimePassword:
-        """A one-time password for somebody of the admin's school; every log-in of his ends."""
+        """A one-time password for somebody of the admin's school; all that he holds ends."""
         user = await directory.one(self.postgres, "users", scope.parameters, user_id)
         if user is None:
             raise NotFound("There is no such user.")
@@ -123,8 +124,8 @@ class Recovery:
             cursor = await connection.execute(_SET_ONE_TIME, values)
             row = (await cursor.fetchall())[0]
             await tokens.end(connection, user_id, "reset_password")
-            await store.end_log_ins(connection, user_id, "one-time password")
-        self._changed()
+            await end_user(connection, user_id, "one-time password")
+        await self._changed()
         log.info("one_time_password_made", user_id=user_id, by=scope.principal.user_id)
         return OneTimePassword(user_id=user_id, login=row["login"], one_time_password=password, good_until=until)
 

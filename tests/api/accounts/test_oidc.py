@@ -13,7 +13,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api.auth.oidc.flow import COOKIE, Flow, Sealer
+from api.auth.cookies import REFRESH
+from api.auth.key_ring import Sealer
+from api.auth.oidc.flow import COOKIE, FLOW_PURPOSE, Flow
 from core.postgres import Postgres
 from tests.api.accounts.conftest import made_user
 from tests.api.accounts.issuers import Rogue, certified, free_port, running
@@ -95,9 +97,9 @@ class Browser:
         self.client = client
         self.cookie = ""
 
-    async def start(self, name: str) -> str:
+    async def start(self, name: str, **query: str) -> str:
         """The address of the log-in page."""
-        answer = await self.client.get(f"/auth/oidc/{name}/start")
+        answer = await self.client.get(f"/auth/oidc/{name}/start", params=query)
         assert answer.status_code == 303, answer.text
         kept = answer.headers["set-cookie"]
         assert kept.startswith(f"{COOKIE}=")
@@ -120,9 +122,9 @@ class Browser:
                     return {key: values[0] for key, values in parse_qs(urlsplit(url).query).items()}
         raise AssertionError("no way back")
 
-    async def back(self, name: str, carried: dict[str, str]) -> httpx2.Response:
+    async def back(self, name: str, carried: dict[str, str], accept: str = "application/json") -> httpx2.Response:
         """The way back."""
-        headers = {"Cookie": self.cookie}
+        headers = {"Cookie": self.cookie, "Accept": accept}
         return await self.client.get(f"/auth/oidc/{name}/callback", params=carried, headers=headers)
 
     async def whole(self, name: str, account: str) -> httpx2.Response:
@@ -340,9 +342,35 @@ async def test_a_forged_token_is_refused(browser: Browser, rogue_honest: Rogue, 
 
 def test_a_flow_ends_and_opens_with_our_key_alone() -> None:
     flow = Flow.begin("school")
-    ours, theirs = Sealer(b"a" * 32), Sealer(b"b" * 32)
-    assert ours.open(ours.seal(flow)) == flow
-    assert theirs.open(ours.seal(flow)) is None
-    assert ours.open(ours.seal(Flow("school", "s", "n", "v", int(time.time()) - 1))) is None
-    for text in ("", "x", "ü", "AAAA", ours.seal(flow)[:-8]):
-        assert ours.open(text) is None
+    ours, theirs = (Sealer(byte * 32, FLOW_PURPOSE) for byte in (b"a", b"b"))
+    assert Flow.of_cookie(ours, flow.cookie(ours)) == flow
+    assert Flow.of_cookie(theirs, flow.cookie(ours)) is None
+    assert Flow.of_cookie(ours, Flow("school", "s", "n", "v", int(time.time()) - 1).cookie(ours)) is None
+    for text in ("", "x", "ü", "AAAA", flow.cookie(ours)[:-8]):
+        assert Flow.of_cookie(ours, text) is None
+
+
+async def test_a_browser_gets_the_refresh_cookie_and_goes_to_its_page(
+    browser: Browser, client: httpx2.AsyncClient
+) -> None:
+    page = "/web/index.html?class=7&to=a%2Fb#top"
+    for query, place in (({"next": page}, page), ({}, "/")):
+        carried = await browser.log_in(await browser.start("school", **query), "ada")
+        answer = await browser.back("school", carried, "text/html,application/xhtml+xml,*/*;q=0.8")
+        assert (answer.status_code, answer.headers["location"], answer.content) == (303, place, b"")
+        cookies = {kept.partition("=")[0]: kept for kept in answer.headers.get_list("set-cookie")}
+        assert "Max-Age=0" in cookies[COOKIE]
+        assert {"HttpOnly", "Secure", "SameSite=strict"} <= set(cookies[REFRESH].split("; "))
+    own = {"Cookie": cookies[REFRESH].partition(";")[0], "Origin": "http://test"}
+    token = data(await client.post("/auth/refresh", headers=own))["access_token"]
+    sessions = data(await client.get("/api/v1/auth/sessions", headers={"Authorization": token}))
+    assert [item["method"] for item in sessions if item["current"]] == ["oidc"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "\\/evil.example", "/\t/evil.example", "/a//b", "web",
+     "", "javascript:alert(1)", "/\r\nX: y", "/ü", "/" + "x" * 600],
+)  # fmt: skip
+async def test_a_browser_is_sent_to_our_own_pages_only(client: httpx2.AsyncClient, admin: Person, page: str) -> None:
+    fault(await client.get("/auth/oidc/school/start", params={"next": page}), 422)

@@ -163,6 +163,15 @@ async def test_an_admin_hands_out_a_one_time_password(client: httpx2.AsyncClient
     fault(await stranger.post(path), 404)
 
 
+async def test_an_admins_session_alone_moves_his_own_account_nowhere(admin: Person) -> None:
+    own = f"/api/v1/users/{admin.id}"
+    fault(await admin.call("PATCH", own, json={"email": address()}), 403, "own_email")
+    data(await admin.call("PATCH", own, json={"email": admin.email.upper(), "name": "Head"}))
+    other = await made_user(admin)
+    moved = address()
+    assert data(await admin.call("PATCH", f"/api/v1/users/{other['id']}", json={"email": moved}))["email"] == moved
+
+
 async def test_a_wrong_password_takes_as_long_for_a_one_time_password(
     client: httpx2.AsyncClient, admin: Person
 ) -> None:

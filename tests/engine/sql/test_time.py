@@ -16,7 +16,9 @@ from core.errors import InvalidDate, InvalidQuery
 from core.warehouse import Warehouse
 from engine import Catalog, Query, SecurityContext, compile_query
 from engine.model import load_texts
+from engine.model.columns import typed
 from engine.query.request import Filter, Order, TimeDimension
+from engine.run.columns import describe
 from tests.engine.asking import ask, command, insert
 
 _COLUMNS = {
@@ -55,10 +57,15 @@ def store(bare_warehouse: Warehouse) -> Warehouse:
     return bare_warehouse
 
 
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    """A time dimension for every type."""
-    return load_texts({"t.yml": _MODEL}, strict=True)
+@pytest.fixture(params=["types known", "types unknown"])
+def catalog(store: Warehouse, request: pytest.FixtureRequest) -> Catalog:
+    """A time dimension for every type, which the planner knows or not."""
+    plain = load_texts({"t.yml": _MODEL}, strict=True)
+    return _typed(store, plain) if request.param == "types known" else plain
+
+
+def _typed(store: Warehouse, catalog: Catalog) -> Catalog:
+    return typed(catalog, store.call(lambda client: describe(client, catalog)))
 
 
 @pytest.mark.parametrize("name", _COLUMNS)
@@ -211,7 +218,7 @@ def custom(clickhouse_folder: Path) -> Any:
             lines.append(f"          - {{name: g{i}_{o}, interval: {interval}, origin: '{origin}'}}")
     lines.append("          - {name: school_year, interval: 1 year, offset: -5 months}")
     lines.append("          - {name: sunday_week, interval: 1 week, offset: -1 day}")
-    yield warehouse, load_texts({"m.yml": "\n".join(lines)}, strict=True)
+    yield warehouse, _typed(warehouse, load_texts({"m.yml": "\n".join(lines)}, strict=True))
     command(warehouse, "DROP DATABASE custom")
     warehouse.close()
 
@@ -275,3 +282,49 @@ def test_school_years_and_weeks_that_begin_on_sunday(custom: tuple[Warehouse, Ca
         ["2024-08-01T00:00:00.000", "2024-07-28T00:00:00.000"],
         ["2024-08-01T00:00:00.000", "2025-01-05T00:00:00.000"],
     ]
+
+
+_OLD = [
+    "1969-12-31 23:59:59.999999",
+    "1969-07-20 20:17:40.123456",
+    "1970-01-01 00:00:00.000001",
+    "1901-01-01 05:30:00.5",
+]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata", "Europe/Paris", "Africa/Monrovia"])
+def test_microseconds_before_1970_are_cut_as_all_others_are(bare_warehouse: Warehouse, zone: str) -> None:
+    command(bare_warehouse, "CREATE TABLE m (id Int64, at DateTime64(6, 'UTC')) ENGINE = Memory")
+    rows = ", ".join(f"({number}, '{moment}')" for number, moment in enumerate(_OLD))
+    command(bare_warehouse, f"INSERT INTO m VALUES {rows}")
+    lines = _HEAD.replace(": t\n", ": m\n") + "      - {name: at, sql: at, type: time}\n"
+    catalog = _typed(bare_warehouse, load_texts({"m.yml": lines}, strict=True))
+    times = tuple(TimeDimension("m.at", grain) for grain in ("second", "hour", "day", "month"))
+    query = Query(dimensions=("m.id", "m.at"), time_dimensions=times, order=(Order("m.id"),), timezone=zone)
+    for row, moment in zip(ask(bare_warehouse, catalog, query), _OLD, strict=True):
+        local = datetime.fromisoformat(moment).replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        second, hour = local.replace(microsecond=0), local.replace(minute=0, second=0, microsecond=0)
+        starts = [local, second, hour, hour.replace(hour=0), hour.replace(hour=0, day=1)]
+        assert list(row.values())[1:] == [each.isoformat(timespec="milliseconds") for each in starts]
+
+
+@pytest.mark.parametrize("kind", ["DateTime", "DateTime64(0)", "DateTime64(3, 'Asia/Tokyo')"])
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Monrovia"])
+def test_the_hours_of_a_zone_hold_the_rows_of_the_clock_on_the_wall(
+    bare_warehouse: Warehouse, kind: str, zone: str
+) -> None:
+    command(bare_warehouse, f"CREATE TABLE h (id Int64, at {kind}) ENGINE = MergeTree ORDER BY id")
+    command(
+        bare_warehouse,
+        "INSERT INTO h SELECT number, toDateTime(60 + number * 600123, 'UTC') FROM numbers(3600) UNION ALL"
+        " SELECT 9000 + number, toDateTime('2024-11-03 04:00:00', 'UTC') + number * 299 FROM numbers(80)",
+    )
+    model = _HEAD.replace(": t\n", ": h\n") + "      - {name: at, sql: at, type: time}\n"
+    model += "    measures: [{name: count, type: count}, {name: middle, type: number, sql: median(id)}]\n"
+    plain = load_texts({"h.yml": model}, strict=True)
+    known = _typed(bare_warehouse, plain)
+    for measures in (("h.count",), ("h.count", "h.middle")):
+        query = Query(measures=measures, time_dimensions=(TimeDimension("h.at", "hour"),), timezone=zone)
+        rows = ask(bare_warehouse, known, query)
+        assert rows == ask(bare_warehouse, plain, query)
+        assert sum(row["h.count"] for row in rows) == 3680

@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from pydantic import TypeAdapter
 
@@ -15,6 +16,8 @@ from core.errors import EduError, NoJoinPath, Unanswerable
 from core.warehouse import Warehouse
 from engine import Catalog, SecurityContext, compile_query
 from engine.model import load_texts
+from engine.model.columns import typed
+from engine.run.columns import describe
 from tests.engine.asking import command, comparable, query_of, run, total
 from tests.engine.worlds.asks import columns, read_ask
 from tests.engine.worlds.evaluate import NoWay, Oracle, Refused
@@ -49,11 +52,20 @@ def loaded(path: Path) -> Case:
 
 
 class Asked:
-    """A world in ClickHouse, asked by one caller."""
+    """A world in ClickHouse, asked by one caller; the planner knows the types of its columns in two of three.
+
+    Unknown microseconds before 1970 are cut upwards, so where there are such, the types are known.
+    """
 
     def __init__(self, warehouse: Warehouse, world: World, tenant: int | None) -> None:
         self.warehouse = warehouse
-        self.catalog: Catalog = load_texts({"model.yml": json.dumps(world.model(), ensure_ascii=False)}, strict=True)
+        text = json.dumps(world.model(), ensure_ascii=False)
+        catalog: Catalog = load_texts({"model.yml": text}, strict=True)
+        types = warehouse.call(lambda client: describe(client, catalog))
+        known = crc32(text.encode()) % 3 or any(
+            "(6" in kind for each in world.tables.values() for kind in each.columns.values()
+        )
+        self.catalog = typed(catalog, types) if known else catalog
         self.oracle = Oracle(world, tenant)
         groups = frozenset({"member"}) if tenant is not None else frozenset[str]()
         self.context = SecurityContext(groups, {"tenant": tenant} if tenant is not None else {})
@@ -80,7 +92,7 @@ class Asked:
             got = [list(row.values()) for row in run(self.warehouse, statement)]
             counted = total(self.warehouse, statement) if query.get("total") else None
         except Exception as error:  # whatever the store says of our SQL is the engine's fault
-            if any(each in str(error) for each in KNOWN):
+            if not self.catalog.types and any(each in str(error) for each in KNOWN):
                 return None
             return f"{statement.sql}\n{dict(statement.parameters)}\nerror: {_short(str(error))}"
         problem = compared(query, got, want, counted)
@@ -101,7 +113,7 @@ ALLOWED = ("reference cubes that lead to row multiplication", "which", "two join
 
 
 KNOWN = ("UNKNOWN_ELEMENT_OF_ENUM", "too big to place in Decimal", "compare decimal number due to overflow")
-"""What ClickHouse says of literals beyond the column's type, which the engine does not know: an error, no wrong row."""
+"""What ClickHouse says of literals beyond a type that the engine does not know: an error, no wrong row."""
 
 
 def filled(warehouse: Warehouse, world: World) -> None:
