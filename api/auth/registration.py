@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from api.audit.trail import record
 from api.auth import store
 from api.auth.codes import code_hash
 from api.auth.invitations import store as invitations
@@ -16,6 +17,7 @@ from api.auth.mail.postman import Postman
 from api.auth.passwords import Passwords
 from api.auth.policy import check_password
 from api.auth.schemas import Registration, User
+from api.principal import Principal
 from core.clock import now
 from core.errors import Forbidden, InvalidField, NotFound
 from core.postgres import Connection, Postgres
@@ -42,9 +44,13 @@ class Registrations:
         check_password(wish.password, self.settings.password_min_length, name=wish.name, email=wish.email)
         hashed = await self.passwords.hash(wish.password)
         async with self.postgres.transaction() as connection:
-            user = await (_invited(connection, wish, code, hashed) if code else _founded(connection, wish, hashed))
+            invitation = await _taken(connection, wish, code) if code else None
+            user = await (
+                _invited(connection, wish, invitation, hashed) if invitation else _founded(connection, wish, hashed)
+            )
             if user["email_verified_at"] is None:
                 await letters.write(connection, "verify_email", wish.email, wish.language)
+            await _recorded(connection, user, invitation)
         self.postman.wake()
         log.info("user_registered", user_id=user["id"], school_id=user["school_id"], role=user["role"])
         return User(**user)
@@ -65,15 +71,29 @@ def _bad_code() -> Forbidden:
     return Forbidden("The code is not good: mistyped, used up, out of date or taken back.", code="bad_code")
 
 
-async def _invited(connection: Connection, wish: Registration, code: bytes, hashed: str) -> dict[str, Any]:
+async def _taken(connection: Connection, wish: Registration, code: bytes) -> dict[str, Any]:
     invitation = await invitations.take(connection, code, wish.email)
     if invitation is None:  # somebody was quicker
         raise _bad_code()
+    return invitation
+
+
+async def _invited(
+    connection: Connection, wish: Registration, invitation: dict[str, Any], hashed: str
+) -> dict[str, Any]:
     proved = now() if invitation["email"] else None  # the code came to that address
     user = await _insert(connection, wish, hashed, invitation["school_id"], invitation["role"], proved)
     if invitation["classroom_id"] is not None:
         await invitations.enrol(connection, invitation, user["id"])
     return user
+
+
+async def _recorded(connection: Connection, user: dict[str, Any], invitation: dict[str, Any] | None) -> None:
+    maker, subjects = Principal(user["role"], user["id"], user["school_id"]), [user["id"]]
+    if invitation is not None:
+        used = {"target": f"invitation={invitation['id']}", "classroom_id": invitation["classroom_id"]}
+        await record(connection, maker, "invitation.used", subjects=subjects, **used)
+    await record(connection, maker, "account.registered", subjects=subjects, role=user["role"])
 
 
 async def _founded(connection: Connection, wish: Registration, hashed: str) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class Accounts:
             if renewed:
                 await store.keep_hash(connection, user["id"], renewed)
             pair = await self._open(connection, user, client)
+            if chosen != password:
+                await record(connection, _caller(user), "password.changed", subjects=[user["id"]])
             await record(connection, _caller(user), "login.password", subjects=[user["id"]])
         return LoggedIn(user=User(**user), **pair.model_dump())
 

@@ -6,6 +6,7 @@
 | account | guessing one password from everywhere | 20 | 60 s | at an address where the account logged in before |
 | address | trying one password on many accounts | 100 | 60 s | the same |
 | address (codes, tokens) | guessing codes | 30 | 5 min | |
+| address (wishes for mails) | asking for mails to many addresses | 100 | 60 s | |
 
 So whoever hammers a pupil's account from elsewhere does not stop him at school or at home, and the longest that anybody
 ever waits is five minutes. An unknown account is counted like one that is there: nothing tells them apart.
@@ -51,6 +52,12 @@ class Throttle:
         bucketed = self._account(purpose, address, _digest(account)) if account else self._code(purpose, address)
         async with bucketed:
             yield
+
+    async def wish(self, purpose: str, address: str) -> None:
+        """Before what is never wrong (a mail is asked for): each one counts; raises `TooMany` or `Unavailable`.
+
+        By the caller's address alone: nobody keeps another from his mail, and an account gets few an hour anyhow."""
+        await self._begin(purpose, [Bucket(f"{purpose}:from:{address}", _ADDRESS)])
 
     @asynccontextmanager
     async def _code(self, purpose: str, address: str) -> AsyncIterator[None]:
@@ -105,6 +112,12 @@ async def guessing(connection: HTTPConnection, purpose: str, account: str | None
     services = get_services(connection)
     async with services.throttle.guess(purpose, services.rates.address(connection), account):
         yield
+
+
+async def wishing(connection: HTTPConnection, purpose: str) -> None:
+    """`Throttle.wish` for the caller of a route."""
+    services = get_services(connection)
+    await services.throttle.wish(purpose, services.rates.address(connection))
 
 
 @contextmanager

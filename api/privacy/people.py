@@ -1,6 +1,7 @@
 """Every table that knows a person, how his rows are found, and what of them he gets.
 
-`tests/api/privacy` reads the schema: a column that points to a person stands in `covers` of a part, or in `LEFT_OUT`.
+`tests/api/privacy` reads the schema: a column that points to a person, by number or address, stands in `covers` of a
+part, or in `LEFT_OUT`.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ order by id
 PARTS = (
     Part(
         "account",
-        """select id, school_id, role, name, email, external_id, attrs, password_hash is not null as has_password,
-                  email_verified_at, disabled_at, created_at
+        """select id, school_id, role, name, email, email_source, username, external_id, language, attrs,
+                  password_hash is not null as has_password, one_time_until, email_verified_at, disabled_at, created_at
            from users where id = %(user)s""",
         "The account. The password is kept as a hash only and is not given out.",
         "Das Konto. Vom Passwort wird nur ein Hashwert gespeichert; er wird nicht herausgegeben.",
-        ("users.id",),
+        ("users.id", "users.email"),
     ),
     Part(
         "consent",
@@ -134,7 +135,15 @@ PARTS = (
            from mail_tokens where user_id = %(user)s order by created_at""",
         "Mails with a link that were sent to this person.",
         "E-Mails mit einem Link, die an diese Person gingen.",
-        ("mail_tokens.user_id",),
+        ("mail_tokens.user_id", "mail_tokens.email"),
+    ),
+    Part(
+        "letters",
+        """select kind, email, language, created_at, expires_at, tries from letters
+           where lower(email) = (select lower(email) from users where id = %(user)s) order by created_at""",
+        "Mails to this person that wait to be sent; a mail that was sent is kept here no longer.",
+        "E-Mails an diese Person, die auf den Versand warten; was versandt ist, steht hier nicht mehr.",
+        ("letters.email",),
     ),
     Part(
         "invitations",
@@ -145,7 +154,7 @@ PARTS = (
               or lower(email) = (select lower(email) from users where id = %(user)s) order by created_at""",
         "Invitations this person made or received.",
         "Einladungen, die diese Person ausgesprochen oder erhalten hat.",
-        ("invitations.created_by",),
+        ("invitations.created_by", "invitations.email"),
     ),
     Part(
         "schools_read",

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from api.audit.trail import Trail, audited
 from api.auth.bulk.schemas import ListedUser, Outcomes
 from api.auth.bulk.service import Lists
 from api.auth.bulk.sheet import read_rows
@@ -45,6 +46,7 @@ async def bring_users(
     request: Request,
     lists: Annotated[Lists, Depends(lists)],
     scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("user.created"))],
     school_id: Annotated[Id | None, Query(description="Only an operator names the school.")] = None,
     mail: Annotated[bool, Query(description="Off: accounts with an address get a one-time password too.")] = True,
 ) -> Envelope[Outcomes]:
@@ -53,4 +55,4 @@ async def bring_users(
     Each row has an outcome of its own; sending the list again makes nothing twice. Who has an address gets a mail to
     set his password, who has none a user name and a one-time password, told this once."""
     rows = read_rows(await request.body(), request.headers.get("content-type", ""))
-    return ok(await lists.bring(scope, school_id, rows, mail), "List worked through.")
+    return ok(await lists.bring(scope, school_id, rows, mail, trail), "List worked through.")

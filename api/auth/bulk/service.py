@@ -5,12 +5,14 @@ Who has an address gets a mail to set his password; who has none gets a user nam
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
+from api.audit.trail import Trail
 from api.auth.bulk import store
 from api.auth.bulk.schemas import ListedUser, Outcome, Outcomes
 from api.auth.codes import new_username, one_time_password
@@ -76,7 +78,9 @@ class Lists:
     identities: Identities
     postman: Postman
 
-    async def bring(self, scope: Scope, wanted_school: int | None, rows: list[Any], mail: bool) -> Outcomes:
+    async def bring(
+        self, scope: Scope, wanted_school: int | None, rows: list[Any], mail: bool, trail: Trail
+    ) -> Outcomes:
         """Make the accounts of a list; `mail` off gives one-time passwords to those with an address too."""
         school_id = scope.school_for(wanted_school)
         if await directory.one(self.postgres, "schools", scope.parameters, school_id) is None:
@@ -95,6 +99,7 @@ class Lists:
                 await work.bring(index, user) if isinstance(user, ListedUser) else user
                 for index, user in enumerate(read)
             ]
+            await _recorded(connection, trail, school_id, items)
         self.identities.forget()
         self.postman.wake()
         return _told(school_id, until, items)
@@ -194,6 +199,23 @@ def _read(index: int, row: Any) -> ListedUser | Outcome:
         first = error.errors(include_url=False, include_input=False)[0]
         message = f"{'.'.join(map(str, first['loc'])) or 'row'}: {first['msg']}"
         return Outcome(index=index, status="refused", code="invalid_field", message=message)
+
+
+async def _recorded(connection: Connection, trail: Trail, school_id: int, items: list[Outcome]) -> None:
+    """Who was made; whose log-in was told; who came into a classroom."""
+    made = _people(item for item in items if item.status == "created")
+    there = _people(item for item in items if item.status == "exists")
+    enrolled = _people(item for item in items if item.enrolled)
+    refused = sum(item.status == "refused" for item in items)
+    await trail.record(connection, made, school_id=school_id, refused=refused)
+    if there:
+        await trail.record(connection, there, school_id=school_id, action="user.read")
+    if enrolled:
+        await trail.record(connection, enrolled, school_id=school_id, action="enrolment.begun")
+
+
+def _people(items: Iterable[Outcome]) -> list[int]:
+    return [item.user_id for item in items if item.user_id is not None]
 
 
 def _told(school_id: int, until: datetime, items: list[Outcome]) -> Outcomes:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends
 
+from api.audit.trail import Trail, audited
 from api.auth.invitations.schemas import Invitation, MadeInvitation, NewInvitation
 from api.auth.invitations.service import Invitations
 from api.deps import ServicesDep, require
@@ -28,21 +29,34 @@ InvitationsDep = Annotated[Invitations, Depends(invitations)]
 
 @router.get("")
 async def list_invitations(
-    invitations: InvitationsDep, scope: ScopeDep, paging: PagingDep
+    invitations: InvitationsDep,
+    scope: ScopeDep,
+    paging: PagingDep,
+    trail: Annotated[Trail, Depends(audited("invitation.listed"))],
 ) -> Envelope[Page[Invitation]]:
     """The invitations of your school, the newest first; a teacher's own for the classrooms that are his."""
-    return ok(await invitations.page(scope, paging))
+    return ok(await invitations.page(scope, paging, trail))
 
 
 @router.post("", status_code=201)
-async def invite(wish: NewInvitation, invitations: InvitationsDep, scope: ScopeDep) -> Envelope[MadeInvitation]:
+async def invite(
+    wish: NewInvitation,
+    invitations: InvitationsDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("invitation.made"))],
+) -> Envelope[MadeInvitation]:
     """Make a join code for many, or invite one address by mail.
 
     An admin for his school; a teacher students into a classroom of his. The code is told this once."""
-    return ok(await invitations.make(scope, wish), "Invitation made.")
+    return ok(await invitations.make(scope, wish, trail), "Invitation made.")
 
 
 @router.delete("/{invitation_id}")
-async def revoke_invitation(invitation_id: UUID, invitations: InvitationsDep, scope: ScopeDep) -> Envelope[Invitation]:
+async def revoke_invitation(
+    invitation_id: UUID,
+    invitations: InvitationsDep,
+    scope: ScopeDep,
+    trail: Annotated[Trail, Depends(audited("invitation.revoked"))],
+) -> Envelope[Invitation]:
     """Take an invitation back: its code is not good any more; who used it stays."""
-    return ok(await invitations.revoke(scope, invitation_id), "Invitation taken back.")
+    return ok(await invitations.revoke(scope, invitation_id, trail), "Invitation taken back.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from api.audit.trail import Trail
 from api.auth.codes import JOIN_LENGTH, MAILED_LENGTH, code_hash, new_code
 from api.auth.invitations import store
 from api.auth.invitations.schemas import Invitation, MadeInvitation, NewInvitation
@@ -30,7 +31,7 @@ class Invitations:
     postman: Postman
     secret: bytes
 
-    async def make(self, scope: Scope, wish: NewInvitation) -> MadeInvitation:
+    async def make(self, scope: Scope, wish: NewInvitation, trail: Trail) -> MadeInvitation:
         """A new one; raises `Forbidden`, `NotFound` or `InvalidField`."""
         _check(scope, wish)
         school_id = scope.school_for(wish.school_id)
@@ -50,6 +51,8 @@ class Invitations:
                 await letters.write(
                     connection, "invitation", wish.email, wish.language, days=wish.days, invitation_id=row["id"]
                 )
+            told = {"role": wish.role, "classroom_id": wish.classroom_id, "max_uses": row["max_uses"]}
+            await trail.record(connection, school_id=school_id, target=f"invitation={row['id']}", **told)
         self.postman.wake()
         log.info("invitation_made", invitation_id=row["id"], school_id=school_id, role=wish.role)
         return MadeInvitation(**row, code=None if wish.email else code)
@@ -63,17 +66,20 @@ class Invitations:
         if room is None or room["school_id"] != school_id:
             raise NotFound("There is no such classroom.", field="classroom_id")
 
-    async def page(self, scope: Scope, paging: Paging) -> Page[Invitation]:
+    async def page(self, scope: Scope, paging: Paging, trail: Trail) -> Page[Invitation]:
         """Those that the caller may see, the newest first."""
         rows, total = await store.page(self.postgres, scope.parameters, paging)
+        await trail.note(rows=len(rows))
         items = [Invitation(**row) for row in rows]
         return Page(items=items, page=paging.page, page_size=paging.page_size, total=total)
 
-    async def revoke(self, scope: Scope, invitation_id: UUID) -> Invitation:
+    async def revoke(self, scope: Scope, invitation_id: UUID, trail: Trail) -> Invitation:
         """Take one back: its code is not good any more."""
-        row = await store.revoke(self.postgres, scope.parameters, invitation_id)
-        if row is None:
-            raise NotFound("There is no such invitation.")
+        async with self.postgres.transaction() as connection:
+            row = await store.revoke(connection, scope.parameters, invitation_id)
+            if row is None:
+                raise NotFound("There is no such invitation.")
+            await trail.record(connection, school_id=row["school_id"], target=f"invitation={row['id']}")
         log.info("invitation_revoked", invitation_id=str(invitation_id))
         return Invitation(**row)
 

@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from api.audit.trail import record
 from api.auth import store as accounts_store
 from api.auth.addresses import domain_of
 from api.auth.key_ring import Sealer
@@ -21,6 +22,7 @@ from api.auth.oidc.provider import Issuer, refused
 from api.auth.schemas import LoggedIn
 from api.auth.service import Accounts
 from api.fields import clean_name
+from api.principal import Principal
 from core.addresses import canonical
 from core.clock import now
 from core.errors import Forbidden, NotFound
@@ -85,11 +87,12 @@ async def _account(connection: Connection, provider: OidcProvider, claims: dict[
     subject = str(claims["sub"])
     await store.lock(connection, provider.issuer, subject)
     user = await store.linked(connection, provider.issuer, subject)
+    new, made = user is None, False
     if user is None:
         email = _proved_address(provider, claims)
         user = await accounts_store.user_by_email(connection, email)
         if user is None:
-            user = await _made(connection, provider, claims, email)
+            user, made = await _made(connection, provider, claims, email), True
         elif not await _may_link(connection, provider, user):
             raise Forbidden(
                 "The account with this address cannot be linked: log in with its password and confirm the address, "
@@ -100,7 +103,16 @@ async def _account(connection: Connection, provider: OidcProvider, claims: dict[
         log.info("identity_linked", user_id=user["id"], provider=provider.name)
     if user["school_id"] != provider.school_id or user.get("disabled_at") is not None:
         raise Forbidden("This account is not open here.", code="oidc_no_account")
+    if new:
+        await _recorded(connection, provider, user, made)
     return user
+
+
+async def _recorded(connection: Connection, provider: OidcProvider, user: dict[str, Any], made: bool) -> None:
+    caller, subjects = Principal(user["role"], user["id"], user["school_id"]), [user["id"]]
+    if made:
+        await record(connection, caller, "account.registered", subjects=subjects, role=user["role"])
+    await record(connection, caller, "account.linked", subjects=subjects, provider=provider.name)
 
 
 async def _may_link(connection: Connection, provider: OidcProvider, user: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from api.audit.trail import Trail, record
 from api.auth import store
 from api.auth.codes import new_username, one_time_password
 from api.auth.mail import letters, tokens
@@ -42,7 +43,7 @@ class Recovery:
     revocations: Revocations
     postman: Postman
 
-    async def change(self, principal: Principal, current: str, new: str) -> None:
+    async def change(self, principal: Principal, current: str, new: str, trail: Trail) -> None:
         """Another password for the caller; his other log-ins end."""
         user = await self._account(principal)
         if not await self.passwords.matches(current, user["password_hash"]):
@@ -50,7 +51,8 @@ class Recovery:
         hashed = await self._hashed(new, user)
         async with self.postgres.transaction() as connection:
             await self._replace(connection, user, hashed, "password changed")
-            await end_sessions(connection, user["id"], "another password", but=principal.session_id)
+            ended = await end_sessions(connection, user["id"], "another password", but=principal.session_id)
+            await trail.record(connection, [user["id"]], ended=ended)
         await self._changed()
 
     async def _account(self, principal: Principal) -> dict[str, Any]:
@@ -95,7 +97,8 @@ class Recovery:
                 raise _spent()
             await self._replace(connection, user, hashed, "reset by mail")
             await store.prove_address(connection, user["id"])
-            await end_user(connection, user["id"], "password reset")
+            ended = await end_user(connection, user["id"], "password reset")
+            await record(connection, _owner(user), "password.reset", subjects=[user["id"]], ended=ended)
         await self._changed()
 
     async def verify(self, token: str) -> None:
@@ -106,9 +109,10 @@ class Recovery:
                 raise _spent()
             await store.prove_address(connection, user["id"])
             await tokens.end(connection, user["id"], "verify_email")
+            await record(connection, _owner(user), "address.verified", subjects=[user["id"]])
         log.info("address_verified", user_id=user["id"])
 
-    async def hand_out(self, scope: Scope, user_id: int) -> OneTimePassword:
+    async def hand_out(self, scope: Scope, user_id: int, trail: Trail) -> OneTimePassword:
         """A one-time password for somebody of the admin's school; all that he holds ends."""
         user = await directory.one(self.postgres, "users", scope.parameters, user_id)
         if user is None:
@@ -124,10 +128,16 @@ class Recovery:
             cursor = await connection.execute(_SET_ONE_TIME, values)
             row = (await cursor.fetchall())[0]
             await tokens.end(connection, user_id, "reset_password")
-            await end_user(connection, user_id, "one-time password")
+            ended = await end_user(connection, user_id, "one-time password")
+            await trail.record(connection, [user_id], school_id=user["school_id"], ended=ended)
         await self._changed()
         log.info("one_time_password_made", user_id=user_id, by=scope.principal.user_id)
         return OneTimePassword(user_id=user_id, login=row["login"], one_time_password=password, good_until=until)
+
+
+def _owner(user: dict[str, Any]) -> Principal:
+    """Whoever holds the token of a mail is taken for the account's owner."""
+    return Principal(user["role"], user["id"], user["school_id"])
 
 
 def _spent() -> BadInput:

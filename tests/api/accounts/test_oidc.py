@@ -146,7 +146,7 @@ async def test_the_providers_are_listed(client: httpx2.AsyncClient, admin: Perso
 
 
 async def test_the_rules_make_an_account_and_the_same_person_comes_back_to_it(
-    browser: Browser, client: httpx2.AsyncClient
+    browser: Browser, client: httpx2.AsyncClient, record: Postgres
 ) -> None:
     answer = await browser.whole("school", "ada")
     assert answer.headers["cache-control"] == "no-store"
@@ -155,6 +155,11 @@ async def test_the_rules_make_an_account_and_the_same_person_comes_back_to_it(
     assert user["name"] == "Ada Example"
     headers = {"Authorization": f"Bearer {answer.json()['data']['access_token']}"}
     assert data(await client.get("/api/v1/users/me", headers=headers))["id"] == user["id"]
+    linked = (
+        "select action from audit_log where subjects @> array[%s::bigint] and action not like 'user.%%' order by chain"
+    )
+    told = [row["action"] for row in await record.fetch(linked, [user["id"]])]
+    assert told == ["account.registered", "account.linked", "login.school"]
     assert data(await browser.whole("school", "ada"))["user"]["id"] == user["id"]
     fault(await client.post("/auth/login", json={"email": user["email"], "password": ""}), 422)
     tom = data(await browser.whole("school", "tom"))["user"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -195,6 +196,16 @@ async def test_a_guess_that_nobody_could_check_does_not_count(attempts: Attempts
 
 async def test_codes_are_counted_by_address_alone(attempts: Attempts) -> None:
     assert await _wrong(Throttle(attempts), "192.0.2.70", None, times=100) == 31
+
+
+async def test_wishes_for_mails_are_counted_although_none_is_wrong(attempts: Attempts) -> None:
+    throttle, granted = Throttle(attempts), 0
+    for _ in range(110):
+        with contextlib.suppress(TooMany):
+            await throttle.wish("forgot", "192.0.2.75")
+            granted += 1
+    assert granted == 101
+    await throttle.wish("forgot", "192.0.2.76")
 
 
 async def test_without_valkey_log_in_is_closed_and_refreshing_is_not() -> None:

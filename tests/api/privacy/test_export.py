@@ -19,7 +19,7 @@ from tests.api.audit.people import Small, lines, make_small
 from tests.api.conftest import data, fault
 from tests.ingestion.rows import make_school, months
 
-# Every column that may hold a person's number: it refers to users, or is called as such columns are called here.
+# Every column that may hold a person's number or address: it refers to users, or is called as such columns are here.
 _POINTERS = """
 select distinct r.relname || '.' || a.attname as name
 from pg_constraint c join pg_class r on r.oid = c.conrelid
@@ -28,7 +28,8 @@ where c.contype = 'f' and c.confrelid = 'users'::regclass and a.attname <> 'scho
 union
 select r.relname || '.' || a.attname from pg_class r join pg_attribute a on a.attrelid = r.oid
 where r.relnamespace = 'public'::regnamespace and r.relkind in ('r', 'p') and not r.relispartition and a.attnum > 0
-  and (a.attname = any(array['user_id', 'student_id', 'teacher_id', 'actor_id', 'created_by', 'granted_by', 'subjects'])
+  and (a.attname = any(array['user_id', 'student_id', 'teacher_id', 'actor_id', 'created_by', 'granted_by', 'subjects',
+                         'email'])
        or a.attname in ('subject', 'key') and r.relname in ('revocations', 'row_changes'))
 union select 'users.id'
 """
