@@ -166,7 +166,10 @@ def _teacher(client: Client) -> SecurityContext:
     ).result_rows
     attributes = {"user_id": 1, "classroom_ids": classrooms, "student_ids": [row[0] for row in students]}
     school = client.query("SELECT school_id FROM classrooms FINAL WHERE id = {id:Int64}", {"id": classrooms[0]})
-    return SecurityContext(frozenset({"teacher"}), {**attributes, "school_id": school.result_rows[0][0]})
+    return SecurityContext(
+        frozenset({"teacher"}),
+        {**attributes, "school_id": school.result_rows[0][0], "school_ids": [school.result_rows[0][0]]},
+    )
 
 
 def load_model(folder: Path) -> Catalog:

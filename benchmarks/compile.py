@@ -25,7 +25,13 @@ _MODELS = Path(__file__).resolve().parent.parent / "semantic_models"
 _OPERATOR = SecurityContext(groups=frozenset({"operator"}), attributes={})
 _TEACHER = SecurityContext(
     groups=frozenset({"teacher"}),
-    attributes={"user_id": 7, "school_id": 1, "classroom_ids": [1, 2], "student_ids": list(range(60))},
+    attributes={
+        "user_id": 7,
+        "school_id": 1,
+        "school_ids": [1],
+        "classroom_ids": [1, 2],
+        "student_ids": list(range(60)),
+    },
 )
 
 

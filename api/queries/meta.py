@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from api.queries.definitions import may_see_definitions, member_definition, owner_definition
@@ -18,8 +19,8 @@ from engine.model.catalog import (
     ViewMember,
 )
 from engine.model.lint import member_name
-from engine.query.access import SecurityContext, visible
-from engine.run.annotation import describe_granularity, drill, member_type
+from engine.query.access import SecurityContext, may_ask, visible
+from engine.run.annotation import describe_granularity, drill, may_drill, member_type
 
 Json = dict[str, Any]
 _SUGGESTIONS = ("suggest_filter_values", "enable_suggestions")
@@ -76,19 +77,21 @@ def _owner(
     }
     told = {key: value for key, value in told.items() if value is not None}
     names = {each.full_name for each in shown(owner.dimensions)}
+    own = {each.name for group in (owner.measures, owner.dimensions, owner.segments) for each in shown(group)}
+    folders = [found for each in _folders(owner) if (found := _kept(each, own)) is not None]
     return (
         told
         | {
-            "measures": [_measure(catalog, each) | more(each) for each in shown(owner.measures)],
+            "measures": [_measure(catalog, context, each) | more(each) for each in shown(owner.measures)],
             "dimensions": [_dimension(catalog, each) | more(each) for each in shown(owner.dimensions)],
             "segments": [_segment(each) | more(each) for each in shown(owner.segments)],
             "hierarchies": [
-                _hierarchy(each, owner.name)
+                _hierarchy(each, owner.name, levels)
                 for each in owner.hierarchies.values()
-                if each.public and names & set(each.levels)
+                if each.public and names & set(levels := _visible_names(catalog, context, each.levels))
             ],
-            "folders": [_flat(each) for each in _folders(owner)],
-            "nestedFolders": [_nested(each) for each in _folders(owner)],
+            "folders": [_flat(each) for each in folders],
+            "nestedFolders": [_nested(each) for each in folders],
         }
         | (owner_definition(owner) if extended and whole else {})
     )
@@ -99,7 +102,7 @@ def _all_public(owner: Cube | View) -> Iterable[Any]:
     return (each for group in groups for each in group.values() if each.shown.public)
 
 
-def _measure(catalog: Catalog, each: Measure | ViewMember) -> Json:
+def _measure(catalog: Catalog, context: SecurityContext, each: Measure | ViewMember) -> Json:
     measure = cast(Measure, each.member if isinstance(each, ViewMember) else each)
     return _shown(each) | {
         "formatDescription": _format(each.shown.format, member_type(measure)),
@@ -107,9 +110,13 @@ def _measure(catalog: Catalog, each: Measure | ViewMember) -> Json:
         "cumulative": bool(measure.extra.get("cumulative") or measure.extra.get("rolling_window")),
         "type": member_type(measure),
         "aggType": _camel(measure.type),
-        **drill(catalog, each),
+        **may_drill(drill(catalog, each), catalog, context),
         **_alias(each),
     }
+
+
+def _visible_names(catalog: Catalog, context: SecurityContext, names: Iterable[str]) -> list[str]:
+    return [name for name in names if may_ask(catalog, context, name)]
 
 
 def _dimension(catalog: Catalog, each: Dimension | ViewMember) -> Json:
@@ -165,13 +172,20 @@ def _alias(each: Any) -> Json:
     return {"aliasMember": each.alias_member} if isinstance(each, ViewMember) else {}
 
 
-def _hierarchy(each: Hierarchy, owner: str) -> Json:
+def _hierarchy(each: Hierarchy, owner: str, levels: list[str]) -> Json:
     name = each.name if "." in each.name else f"{owner}.{each.name}"
-    return {"name": name, "title": each.title, "levels": list(each.levels), "public": True}
+    return {"name": name, "title": each.title, "levels": levels, "public": True}
 
 
 def _folders(owner: Cube | View) -> Iterable[Folder]:
     return owner.folders if isinstance(owner, View) else ()
+
+
+def _kept(folder: Folder, names: set[str]) -> Folder | None:
+    """The folder with the members that the caller may ask for; None if there are none."""
+    inner = (each if isinstance(each, str) else _kept(each, names) for each in folder.members)
+    members = tuple(each for each in inner if each is not None and (not isinstance(each, str) or each in names))
+    return replace(folder, members=members) if members else None
 
 
 def _flat(folder: Folder) -> Json:

@@ -104,7 +104,7 @@ async def stop(request_id: str, request: Request, service: Service) -> Response:
 @cube.get("/sql", summary="The SQL of a question")
 @cube.post("/sql", summary="The SQL of a question", openapi_extra=_QUERY)
 async def sql(request: Request, service: Service, context: Context) -> Response:
-    """The ClickHouse SQL with its bound parameters, row filters included; nothing is run."""
+    """For operators: the ClickHouse SQL with its bound parameters, row filters included; nothing is run."""
     given = await _given(request)
     return await _answer(service.sql(given.get("query"), context), request)
 

@@ -10,7 +10,9 @@ import orjson
 
 from api.queries.meta import meta_body
 from api.queries.shapes import check_single, dry_run_body, load_body, sql_body
+from core.errors import AccessDenied
 from engine.query.access import SecurityContext
+from engine.run.discretion import may_read_filters
 from engine.run.engine import Answer, Engine
 
 
@@ -44,10 +46,13 @@ class Queries:
         return _written(answer, multi)
 
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
-        """/sql."""
+        """/sql, for operators; for everybody where the models have no policies."""
         request = self.engine.normalize(payload)
         await self.engine.ready()
-        return orjson.dumps(sql_body(self.engine.compile(request, context), request), default=str)
+        statements = self.engine.compile(request, context)
+        if not may_read_filters(self.engine.catalog, context):
+            raise AccessDenied("Only an operator may read the SQL: it holds the row filters.", hint="Ask /dry-run.")
+        return orjson.dumps(sql_body(statements, request), default=str)
 
     async def dry_run(self, payload: Any, context: SecurityContext) -> bytes:
         """/dry-run: everything but running it; with what it would read, and which rollups could serve it."""

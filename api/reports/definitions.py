@@ -79,7 +79,7 @@ class Report(_Strict):
     name: ReportName
     title: str
     description: str
-    roles: tuple[Literal["student", "teacher", "admin", "operator"], ...] = ()
+    roles: tuple[Literal["student", "teacher", "admin", "analyst", "operator"], ...] = ()
     path: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=100)] | None = None
     parameters: tuple[Parameter, ...] = ()
     subject: Subject | None = None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlglot import exp
 
 from core.errors import ModelError, UnknownMember, nearest
-from engine.model.rights import Policy
+from engine.model.rights import Policy, Tenant
 from engine.model.rollups import Rollup
 from engine.model.stages import RollingWindow, Snapshot, Stage
 from engine.model.terms import Granularity, Interval, Shown, Source, Sql
@@ -37,6 +37,8 @@ class Dimension:
     values: tuple[str, ...] = ()
     stage: Stage | None = None
     shifts: tuple[NamedShift, ...] = ()
+    personal: bool = False
+    mask: Mask | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
 
@@ -44,6 +46,14 @@ class Dimension:
     def full_name(self) -> str:
         """`cube.name`."""
         return f"{self.cube}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """What a member shows to whom it is masked: a value, or SQL over the cube's own columns."""
+
+    value: str | float | bool | None
+    sql: Sql | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +91,7 @@ class Measure:
     stage: Stage | None = None
     snapshot: Snapshot | None = None
     case: Case | None = None
+    mask: Mask | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     unsupported: str | None = None
 
@@ -148,6 +159,7 @@ class Cube:
     segments: Mapping[str, Segment]
     hierarchies: Mapping[str, Hierarchy]
     policies: tuple[Policy, ...]
+    tenant: Tenant | None = None
     rollups: Mapping[str, Rollup] = field(default_factory=dict)
     data_source: str = "default"
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -269,8 +281,9 @@ Columns = Mapping[str, ColumnType]
 class Catalog:
     """Everything the model files say. `expanded` maps full names to spelled-out SQL.
 
-    `cube#table` is what the cube reads, `cube>other` the condition of a join. `types` tells the types of columns by the
-    alias of their cube, where they are known.
+    `cube#table` is what the cube reads, `cube>other` the condition of a join; `cube.member#mask` what a member shows to
+    those to whom it is masked, for each of `maskable`. `types` tells the types of columns by the alias of their cube,
+    where they are known.
     """
 
     cubes: Mapping[str, Cube]
@@ -279,6 +292,7 @@ class Catalog:
     expanded: Mapping[str, Expanded]
     digest: str = ""
     faults: tuple[ModelError, ...] = ()
+    maskable: frozenset[str] = frozenset()
     types: Mapping[str, Columns] = field(default_factory=dict)
 
     def owner(self, name: str) -> Cube | View:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlglot import exp
 
 from core.errors import ModelError, nearest
-from engine.model.catalog import Cube, Dimension, Expanded, Member, View
+from engine.model.catalog import Cube, Dimension, Expanded, Measure, Member, View
 from engine.model.expansion import Expansion
-from engine.model.markers import MOST, identifier, scanned, too_large
+from engine.model.markers import MASKED, MOST, identifier, scanned, too_large, unmasked
 from engine.model.schema import Mistakes
 from engine.model.selection import select_of
 from engine.model.terms import Reference, Source
@@ -20,10 +21,14 @@ _TABLES = 100
 
 
 class Expander:
-    """Spells out members on demand, remembering each; `stack` finds members that refer to themselves."""
+    """Spells out members on demand, remembering each; `stack` finds members that refer to themselves.
 
-    def __init__(self, cubes: Mapping[str, Cube], mistakes: Mistakes) -> None:
+    `maskable` members are those which some policy masks.
+    """
+
+    def __init__(self, cubes: Mapping[str, Cube], mistakes: Mistakes, maskable: frozenset[str] = frozenset()) -> None:
         self.cubes = cubes
+        self.maskable = maskable
         self.mistakes = mistakes
         self.faults: list[ModelError] = []
         self.done: dict[str, Expanded] = {}
@@ -41,8 +46,37 @@ class Expander:
                 self._granularities(dimension)
             self._joins(cube)
             self._table(cube)
+            self._masks(cube)
         self._circles()
         return self.done
+
+    def _masks(self, cube: Cube) -> None:
+        """What members show to those to whom they are masked, as `cube.member#mask`."""
+        members: list[Dimension | Measure] = [*cube.dimensions.values(), *cube.measures.values()]
+        for member in members:
+            if member.full_name not in self.maskable or member.mask is None or member.mask.sql is None:
+                continue
+            expansion = Expansion(self, cube)
+            try:
+                tree = unmasked(expansion.sql(member.mask.sql))
+            except ModelError as error:
+                self._fault(error)
+                tree = exp.null()
+                self.stack.clear()
+            if (
+                len(expansion.paths) > 1
+                or expansion.sub_queries
+                or (expansion.measures and isinstance(member, Dimension))
+            ):
+                problem = f"the mask of '{member.full_name}' must do without joins and aggregates."
+                self.mistakes.add(member.source, problem, key="mask")
+            self.done[f"{member.full_name}#mask"] = Expanded(tree, (), measures=tuple(expansion.measures))
+
+    def masked(self, name: str, tree: exp.Expr) -> exp.Expr:
+        """A dimension's SQL, marked where some callers see it masked."""
+        if name not in self.maskable:
+            return tree
+        return exp.Anonymous(this=MASKED, expressions=[exp.Literal.string(name), tree])
 
     def _granularities(self, dimension: Dimension) -> None:
         """Buckets made by SQL, as `cube.dimension.granularity`."""
@@ -52,7 +86,7 @@ class Expander:
             name = f"{dimension.full_name}.{each.name}"
             expansion = Expansion(self, self.cubes[dimension.cube])
             try:
-                tree = expansion.sql(each.sql)
+                tree = self.masked(dimension.full_name, expansion.sql(each.sql))
             except ModelError as error:
                 self._fault(error)
                 tree, expansion.unsupported = exp.null(), f"broken SQL ({error})"
@@ -107,6 +141,8 @@ class Expander:
             raise _too_large(member.source, f"members refer to each other more than {_DEEPEST} deep")
         self.stack.append(name)
         result = Expansion(self, self.cubes[member.cube]).of(member)
+        if isinstance(member, Dimension) and result.tree is not None:
+            result = replace(result, tree=self.masked(name, result.tree))
         self.stack.pop()
         problem = self._size_problem(name, result)
         if problem:

@@ -208,7 +208,8 @@ class Expansion:
             raise ModelError(f"{source}: sql: {problem}.", file=source.file, line=source.line, key="sql")
         custom = dimension.granularities.get(rest[1])
         if custom is not None and custom.sql is not None:
-            return exp.Anonymous(this=LOCAL, expressions=[Expansion(self.expander, cube).sql(custom.sql)])
+            tree = self.expander.masked(dimension.full_name, Expansion(self.expander, cube).sql(custom.sql))
+            return exp.Anonymous(this=LOCAL, expressions=[tree])
         inner = self.expander.member(dimension)
         self._absorb(inner, path)
         tree = inner.tree.copy() if inner.tree is not None else exp.null()

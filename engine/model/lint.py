@@ -20,6 +20,7 @@ def check_model(
         _hierarchies(cube, cubes, mistakes)
         _keys(cube, cubes, mistakes)
         _policies(cube, expanded, mistakes)
+        _tenant(cube, expanded, mistakes)
     for view in views.values():
         for policy in view.policies:
             _policy_members(policy, view, mistakes)
@@ -66,6 +67,49 @@ def _policies(cube: Cube, expanded: Mapping[str, Expanded], mistakes: Mistakes) 
             if spelled is not None and (len(spelled.paths) > 1 or spelled.sub_queries):
                 problem = f"a row filter must name a member of {cube.name} that needs no join; '{leaf.member}' does."
                 mistakes.add(policy.source, problem, key="row_level")
+
+
+def _tenant(cube: Cube, expanded: Mapping[str, Expanded], mistakes: Mistakes) -> None:
+    """Data of persons stands behind policies and belongs to a tenant."""
+    if cube.tenant is not None:
+        name = member_name(cube.tenant.member, cube.name)
+        spelled = expanded.get(name)
+        if name.partition(".")[2] not in cube.dimensions or not name.startswith(f"{cube.name}."):
+            close = nearest(cube.tenant.member, list(cube.dimensions))
+            hint = f"Did you mean '{close[0]}'?" if close else None
+            mistakes.add(cube.tenant.source, f"'{cube.name}' has no dimension '{cube.tenant.member}'.", hint=hint)
+        elif spelled is not None and (len(spelled.paths) > 1 or spelled.sub_queries):
+            mistakes.add(cube.tenant.source, "a tenant is a dimension that needs no join.", key="tenant")
+        if not cube.policies:
+            hint = "Say who may read the cube: access_policy: [{group: …, row_level: …}]."
+            mistakes.add(cube.tenant.source, "a cube with a tenant needs an access_policy.", key="tenant", hint=hint)
+    for each in cube.dimensions.values():
+        if each.personal and (cube.tenant is None or not cube.policies):
+            lacking = "no access_policy" if cube.tenant is not None else "no tenant"
+            problem = f"'{each.full_name}' is personal, but '{cube.name}' has {lacking}."
+            hint = "Add tenant: the dimension that says whose rows they are; and an access_policy."
+            mistakes.add(each.source, problem, key="personal", hint=hint)
+
+
+def maskable(cubes: Mapping[str, Cube], views: Mapping[str, View]) -> frozenset[str]:
+    """The full names of the cubes' members which some policy, of a cube or of a view, masks."""
+    found = {
+        f"{cube.name}.{name}"
+        for cube in cubes.values()
+        for policy in cube.policies
+        if policy.member_masking is not None
+        for name in (*cube.dimensions, *cube.measures)
+        if policy.masks(name)
+    }
+    found |= {
+        member.alias_member
+        for view in views.values()
+        for policy in view.policies
+        if policy.member_masking is not None
+        for member in (*view.dimensions.values(), *view.measures.values())
+        if policy.masks(member.name)
+    }
+    return frozenset(found)
 
 
 def _policy_members(policy: Policy, owner: Cube | View, mistakes: Mistakes) -> None:

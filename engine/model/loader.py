@@ -17,9 +17,9 @@ from engine.model.expand import Expander
 from engine.model.forms import check_cube, check_dimension, check_measure
 from engine.model.hierarchies import read_hierarchy
 from engine.model.inherit import inherit
-from engine.model.lint import check_model
+from engine.model.lint import check_model, maskable
 from engine.model.members import read_dimension, read_join, read_measure, read_segment
-from engine.model.policies import read_policies
+from engine.model.policies import read_policies, read_tenant
 from engine.model.references import parse_select
 from engine.model.rollups import check_rollups, read_rollup
 from engine.model.schema import Mistakes, Reader, titled
@@ -81,9 +81,9 @@ def _text(path: Path, name: str, mistakes: Mistakes) -> str | None:
 def _load(files: Mapping[str, str], mistakes: Mistakes, strict: bool) -> Catalog:
     cubes, views, groups = _entries(files, mistakes)
     cube_map = {cube.name: cube for cube in (_cube(entry, mistakes) for entry in inherit(cubes, mistakes))}
-    expander = Expander(cube_map, mistakes)
-    expanded = expander.everything()
     view_map = _views(views, cube_map, mistakes)
+    expander = Expander(cube_map, mistakes, maskable(cube_map, view_map))
+    expanded = expander.everything()
     expander.check_filter_params({**cube_map, **view_map})
     if strict:
         mistakes.errors.extend(expander.faults)
@@ -96,8 +96,9 @@ def _load(files: Mapping[str, str], mistakes: Mistakes, strict: bool) -> Catalog
     if mistakes.errors:
         once = {str(error): error for error in mistakes.errors}.values()
         raise ModelErrors(sorted(once, key=lambda error: (error.details.get("file", ""), error.details.get("line", 0))))
+    faults = (*expander.faults, *rollup_faults)
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode()).hexdigest()
-    return Catalog(cube_map, view_map, group_map, expanded, digest[:16], (*expander.faults, *rollup_faults))
+    return Catalog(cube_map, view_map, group_map, expanded, digest[:16], faults, expander.maskable)
 
 
 def _views(entries: list[Entry], cubes: Mapping[str, Cube], mistakes: Mistakes) -> dict[str, View]:
@@ -175,6 +176,7 @@ def _cube(entry: Entry, mistakes: Mistakes) -> Cube:
         segments=segments,
         hierarchies=_named(reader, "hierarchies", "hierarchy", lambda each: read_hierarchy(each, name)),
         policies=read_policies(reader),
+        tenant=read_tenant(reader),
         rollups=_named(reader, "pre_aggregations", "pre_aggregation", lambda each: read_rollup(each, name)),
         data_source=reader.text("data_source", "default") or "default",
         extra=reader.rest(*_EXTRA),

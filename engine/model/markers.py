@@ -16,6 +16,10 @@ name, the expression, and how many values it takes as `__arg<n>__` (0: it is a c
 CONTEXT = "__context"
 """Function name: an attribute of the caller (argument 1), how it is used (2), on which expression (3) that takes how
 many values (4)."""
+MASKED = "__masked"
+"""Function name: a dimension (argument 1, its full name) that some callers see masked, its own SQL (argument 2)."""
+SHOWN = "__shown"
+"""Function name: whether a row may be seen with the own value of a masked member (argument 1, its full name)."""
 SCAN = "__scan__"
 """Prefix of a table name that stands for another cube's table."""
 DEEPEST = 80
@@ -39,6 +43,23 @@ def identifier(name: str) -> exp.Identifier:
 def sub_query_alias(dimension: str) -> str:
     """The alias of the sub-query that computes a dimension (`cube.dim`)."""
     return dimension.replace(".", "__") + "__sub"
+
+
+def unmasked(tree: exp.Expr) -> exp.Expr:
+    """The tree with the own SQL of every masked dimension in it, for what nobody is shown; the tree itself changes."""
+    if type(tree) is exp.Column:
+        return tree
+    root = exp.Paren(this=tree)
+    for node in [each for each in root.find_all(exp.Anonymous) if each.name == MASKED]:
+        node.replace(as_operand(node.expressions[1]))
+    result = root.this
+    result.pop()
+    return result  # type: ignore[no-any-return]
+
+
+def as_operand(tree: exp.Expr) -> exp.Expr:
+    """The tree, in parentheses where it needs them to stand within another one."""
+    return tree if isinstance(tree, exp.Column | exp.Literal | exp.Func | exp.Paren) else exp.Paren(this=tree)
 
 
 def scanned(tree: exp.Expr) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import cast
 
-from engine.model.catalog import Dimension, Join, Measure, Relationship, Segment
+from engine.model.catalog import Dimension, Join, Mask, Measure, Relationship, Segment
 from engine.model.intervals import fits_parent, is_length, parse_interval, shift
 from engine.model.schema import DIMENSION_TYPES, MEASURE_TYPES, RELATIONSHIPS, Reader, titled
 from engine.model.staging import read_case, read_named_shifts, read_snapshot, read_stage, read_window
@@ -47,6 +47,8 @@ def read_dimension(reader: Reader, cube: str, cube_title: str) -> Dimension:
         values=reader.words("values"),
         stage=read_stage(reader, cube, kind),
         shifts=read_named_shifts(reader),
+        personal=reader.flag("personal"),
+        mask=_mask(reader, kind),
         extra=reader.rest(*_DIMENSION_EXTRA),
     )
 
@@ -123,8 +125,36 @@ def read_measure(reader: Reader, cube: str, cube_title: str) -> Measure:
         stage=read_stage(reader, cube, kind),
         snapshot=read_snapshot(reader, cube),
         case=read_case(reader),
+        mask=_mask(reader, kind),
         extra=reader.rest(*_MEASURE_EXTRA),
     )
+
+
+_TEXTS = ("string", "geo", "switch")
+
+
+def _mask(reader: Reader, kind: str) -> Mask | None:
+    """The value shown instead of a member's own, in the member's type; what does not fit it is a mistake."""
+    given = reader.entry.get("mask")
+    if given is None or isinstance(given, list):
+        return None
+    if isinstance(given, dict):
+        sql = _nested_sql(reader, "mask")
+        return Mask(None, sql) if sql is not None else None
+    if kind in _TEXTS:
+        return Mask(str(given).lower() if isinstance(given, bool) else str(given))
+    if kind == "boolean":
+        if str(given).lower() not in ("true", "false", "1", "0"):
+            reader.wrong(f"'{given}' is neither true nor false; a mask has its member's type.", "mask")
+        return Mask(str(given).lower() in ("true", "1"))
+    if kind == "time":
+        return Mask(str(given))
+    try:
+        number = float(given)
+    except ValueError:
+        reader.wrong(f"'{given}' is no number; a mask has its member's type.", "mask")
+        return None
+    return Mask(int(number) if number.is_integer() else number)
 
 
 def _conditions(reader: Reader, key: str) -> tuple[Sql, ...]:

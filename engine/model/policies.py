@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal
 
 from core.errors import nearest
 from engine.model.document import Entry
-from engine.model.rights import Attribute, Members, Policy, PolicyFilter, PolicyGroup
+from engine.model.rights import Attribute, Members, Policy, PolicyFilter, PolicyGroup, Tenant
 from engine.model.schema import Reader
 
 _ATTRIBUTE = re.compile(
@@ -50,6 +51,7 @@ def _policy(reader: Reader) -> Policy:
         _members(reader, "member_masking"),
         _rows(reader),
         reader.source(),
+        _allows_all(reader),
     )
 
 
@@ -59,7 +61,12 @@ def _members(reader: Reader, key: str) -> Members | None:
         return None
     includes = child.words("includes")
     everything = includes == ("*",) or not child.has("includes")
-    return Members(None if everything else frozenset(includes), frozenset(child.words("excludes")))
+    return Members(None if everything else _own_names(includes), _own_names(child.words("excludes")))
+
+
+def _own_names(names: Iterable[str]) -> frozenset[str]:
+    """`m`, `CUBE.m`, `{CUBE.m}` and `cube.m` are all `m`."""
+    return frozenset(name.replace("{", "").replace("}", "").rpartition(".")[2] for name in names)
 
 
 def _rows(reader: Reader) -> PolicyGroup | None:
@@ -70,6 +77,23 @@ def _rows(reader: Reader) -> PolicyGroup | None:
     if not filters:
         rows.wrong("row_level needs filters, or allow_all: true.")
     return PolicyGroup("and", filters)
+
+
+def _allows_all(reader: Reader) -> bool:
+    rows = reader.entry.get("row_level")
+    return isinstance(rows, Entry) and rows.get("allow_all", rows.get("allowAll")) is True
+
+
+def read_tenant(reader: Reader) -> Tenant | None:
+    """`tenant: member`, or `tenant: {member: …, shared: true}`."""
+    if not isinstance(reader.entry.get("tenant"), Entry):
+        name = reader.text("tenant")
+        return Tenant(name, False, reader.source("tenant")) if name is not None else None
+    child = reader.child("tenant", "tenant")
+    if child is None or not child.has("member"):
+        reader.wrong("a tenant names the member that says whose rows they are.", "tenant")
+        return None
+    return Tenant(child.text("member") or "", child.flag("shared"), reader.source("tenant"))
 
 
 def _filter(reader: Reader) -> PolicyFilter | PolicyGroup:

@@ -44,8 +44,23 @@ class Members:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose rows a cube holds: the value of `member` must be one of the caller's `school_ids`.
+
+    `shared`: rows without a value belong to everybody.
+    """
+
+    member: str
+    shared: bool
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """Who (`groups`, `*` is everyone) sees which members and which rows; `row_filters` None means every row."""
+    """Who (`groups`, `*` is everyone) sees which members and which rows.
+
+    `row_filters` None means every row of the caller's tenants; `allow_all`, every row there is.
+    """
 
     groups: frozenset[str]
     conditions: tuple[str, ...]
@@ -53,3 +68,12 @@ class Policy:
     member_masking: Members | None
     row_filters: PolicyGroup | None
     source: Source
+    allow_all: bool = False
+
+    def shows(self, name: str) -> bool:
+        """Whether the member is granted with its own value."""
+        return self.member_level is None or name in self.member_level
+
+    def masks(self, name: str) -> bool:
+        """Whether the member is granted, but only masked."""
+        return not self.shows(name) and self.member_masking is not None and name in self.member_masking

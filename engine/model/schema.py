@@ -19,13 +19,13 @@ KEYS: dict[str, frozenset[str]] = {
     for kind, text in {
         "file": "cubes views view_groups",
         "cube": f"{_SHOWN} sql sql_table sql_alias data_source extends refresh_key rewrite_queries joins measures "
-        "dimensions segments hierarchies pre_aggregations access_policy calendar final",
+        "dimensions segments hierarchies pre_aggregations access_policy calendar final tenant",
         "view": f"{_SHOWN} extends data_source access_policy refresh_key cubes folders default_filters hierarchies "
         "view_group view_groups joins measures dimensions segments sql_alias",
         "view_group": "name title description includes views",
         "dimension": f"{_SHOWN} {_UI} sql type case latitude longitude primary_key sub_query "
         "propagate_filters_to_sub_query granularities suggest_filter_values enable_suggestions values_as_segments "
-        "field_type order key links values multi_stage add_group_by filter time_shift",
+        "field_type order key links values multi_stage add_group_by filter time_shift personal",
         "measure": f"{_SHOWN} {_UI} sql type filters drill_members drill_filters rolling_window cumulative multi_stage "
         "group_by reduce_by add_group_by grain filter time_shift order_by case non_additive",
         "segment": f"{_SHOWN} sql aliases",
@@ -44,6 +44,7 @@ KEYS: dict[str, frozenset[str]] = {
         "policy": "group groups role conditions member_level member_masking row_level",
         "members": "includes excludes",
         "rows": "filters allow_all",
+        "tenant": "member shared",
         "condition": "member operator values and or",
         "default_filter": "member operator values unless",
         "pre_aggregation": "name type measures dimensions segments time_dimension granularity time_dimensions rollups "

@@ -10,7 +10,7 @@ from core.errors import ModelError
 from engine.model.asked import ASKED, asked
 from engine.model.catalog import Dimension, Segment
 from engine.model.expansion import Expansion
-from engine.model.markers import identifier, plain_table
+from engine.model.markers import identifier, plain_table, unmasked
 from engine.model.references import SELF, marked, parse_condition
 from engine.model.terms import Reference, Source, Sql
 
@@ -74,7 +74,7 @@ class _Selection:
         if inner.tree is None or len(inner.paths) > 1 or inner.sub_queries:
             raise _mistake(f"'{member.full_name}' needs a join, which a cube's own sql cannot have", source)
         alias = None if cube is self.cube else identifier(self._alias(cube.name, source))
-        root = exp.Paren(this=inner.tree.copy())
+        root = exp.Paren(this=unmasked(inner.tree.copy()))
         for column in list(root.find_all(exp.Column)):
             if column.table == cube.alias:
                 column.set("table", alias.copy() if alias else None)

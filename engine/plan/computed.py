@@ -51,9 +51,12 @@ def _built_on(bound: BoundQuery, tree: BoundTree) -> set[str]:
 
 
 def _inner(bound: BoundQuery, keys: tuple[BoundDimension, ...], where: tuple[BoundTree, ...]) -> BoundQuery:
-    """The question by the keys; its time is that of the outer one where its range holds inside too."""
+    """The question by the keys; its time is that of the outer one where its range holds inside too.
+
+    What view policies require holds inside as well, and stands where the value is read.
+    """
     time = bound.time if bound.time is not None and bound.time.range in where else None
-    return replace(inner_question(bound, keys), where=where, required=(), time=time)
+    return replace(inner_question(bound, keys), where=where, time=time, through=())
 
 
 def _joined(dimension: Dimension, keys: tuple[BoundDimension, ...], plan: Plan, *, exact: bool) -> SubQuery:

@@ -9,7 +9,7 @@ from core.errors import Unanswerable
 from engine.model.catalog import Dimension
 from engine.model.stages import Stage
 from engine.query.bind import bucket_size, bucketed
-from engine.query.bound import BoundDimension, BoundQuery, Path
+from engine.query.bound import BoundDimension, BoundQuery, Path, full_paths, tree_paths
 
 
 def kept_places(dimensions: Sequence[BoundDimension], stage: Stage) -> tuple[int, ...]:
@@ -53,9 +53,14 @@ def find_dimension(dimensions: Sequence[BoundDimension], dimension: Dimension) -
 
 def inner_question(bound: BoundQuery, dimensions: tuple[BoundDimension, ...]) -> BoundQuery:
     """The same question by other dimensions, neither sorted nor cut, without conditions on measures."""
+    dropped = [each for each in bound.dimensions if each not in dimensions]
+    ways = [way for each in dropped for way in full_paths(bound.catalog, each.path, each.dimension.full_name)]
+    ways += [way for tree in bound.where for way in tree_paths(bound.catalog, tree)]
+    through = tuple(dict.fromkeys((*bound.through, *ways)))
     return replace(
         bound,
         dimensions=dimensions,
+        through=through,
         measures=(),
         having=(),
         mixed=(),

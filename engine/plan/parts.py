@@ -93,6 +93,7 @@ class Parts:
         if len(ways) > 1:
             return [part for own in ways for part in self._fact(fact, own, where)]
         scope = leaves[0].scope
+        around += self._restricting(fact, [*self._leaf_paths(leaves), *around])
         tree = required_tree(self.catalog, [*self._leaf_paths(leaves), *around], self.anchor or fact)
         if not tree.multiplies(fact):
             return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
@@ -100,6 +101,15 @@ class Parts:
             need_key(self.catalog, fact)
             return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
         return self._keyed(fact, leaves, where, around)
+
+    def _restricting(self, fact: str, paths: list[Path]) -> list[Path]:
+        """The ways of the question around this one on which a protected cube drops rows of the fact."""
+        if not self.bound.through:
+            return []
+        tree = join_tree(self.catalog, [*paths, *self.bound.through], self.anchor or fact)
+        if tree is None or tree.multiplies(fact) or not any(edge.restrict for edge in _restricted(tree, self.bound)):
+            return []
+        return list(self.bound.through)
 
     def _ways(self, fact: str, leaves: list[Leaf], around: list[Path]) -> list[list[Leaf]]:
         """The leaves by the joins that they would have without the others, where that is not all the same: a measure's
@@ -218,8 +228,11 @@ def need_key(catalog: Catalog, fact: str) -> None:
 
 
 def _restricted(tree: Tree, bound: BoundQuery) -> tuple[Edge, ...]:
-    """Edges to protected cubes drop rows without a partner where nothing before them is protected."""
-    guarded = {tree.root: bound.rows.of(tree.root) is not None}
+    """Edges to protected cubes drop rows without a partner where nothing before them is protected.
+
+    A root with policies is: they decide which of its rows are read, be it all of them.
+    """
+    guarded = {tree.root: bool(bound.catalog.cubes[tree.root].policies) or bound.rows.of(tree.root) is not None}
     edges = []
     for edge in tree.edges:
         protected = bound.rows.of(edge.child) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from core.errors import InvalidQuery, Unanswerable
+from core.errors import AccessDenied, InvalidQuery, Unanswerable
 from engine.model.catalog import Dimension, Measure, Segment
 from engine.model.stages import RollingWindow, Stage, StageCondition, StageFilter, StageGroup, TimeShift
 from engine.model.terms import Interval
@@ -18,6 +18,9 @@ def rolled(bound: BoundQuery, scope: Scope, window: RollingWindow) -> Scope:
     time = bound.time
     if time is None or bound.ungrouped:
         return scope
+    if time.dimension.full_name in bound.masks:
+        name = time.dimension.full_name
+        raise AccessDenied(f"'{name}' is masked for you; nothing can roll along it.", member=name)
     grouped = any(each.dimension is time.dimension and each.granularity for each in bound.dimensions)
     if not grouped and (time.range is None or window.kind == "running"):
         return scope

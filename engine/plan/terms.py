@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from core.errors import Unanswerable
 from engine.model.catalog import Dimension, Measure
-from engine.model.markers import FORMULAS
+from engine.model.markers import FORMULAS, SHOWN
 from engine.plan.expressions import (
     aggregated,
     is_aggregated,
@@ -23,6 +23,7 @@ from engine.plan.grain import find_dimension
 from engine.plan.nodes import Leaf, Plan, Scope
 from engine.plan.scopes import rolled
 from engine.plan.stages import Stages
+from engine.query.access import NOTHING
 from engine.query.bound import BoundQuery, Path
 
 Assemble = Callable[["Terms"], Plan]
@@ -79,6 +80,43 @@ class Terms:
         name, spelled = measure.full_name, self.catalog.expanded[measure.full_name]
         if spelled.unsupported:
             raise Unanswerable(f"'{name}' needs {spelled.unsupported}; that cannot be answered.", member=name)
+        if name in self.bound.masks:
+            return self._masked(measure, path, scope)
+        return self._own_value(measure, path, scope)
+
+    def _masked(self, measure: Measure, path: Path, scope: Scope) -> exp.Expr:
+        """The measure where every row that it counts may be seen with its own value, else its mask.
+
+        Windows and stages read rows beyond their group: they are masked wherever not every row may be seen.
+        """
+        name = measure.full_name
+        never = self.bound.masks[name] == NOTHING or bool(measure.stage or measure.window or measure.snapshot)
+        tree: exp.Expr = exp.Literal.number(1)
+        if not never:
+            marker = exp.Anonymous(this=SHOWN, expressions=[exp.Literal.string(name)])
+            tree = exp.Case(ifs=[exp.If(this=marker, true=tree)], default=exp.Literal.number(0))
+        condition = self.catalog.expanded[name].condition
+        least = replace(measure, type="min", filters=())
+        seen = self.leaf(Leaf(f"{name}#shown", least, path, tree, condition, False, scope))
+        mask = self._mask(measure, path, scope)
+        if never:
+            return exp.Paren(this=exp.Case(ifs=[exp.If(this=_is_null(seen), true=mask)], default=mask.copy()))
+        hidden = exp.EQ(this=seen, expression=exp.Literal.number(0))
+        value = self._own_value(measure, path, scope)
+        return exp.Paren(this=exp.Case(ifs=[exp.If(this=hidden, true=mask)], default=value))
+
+    def _mask(self, measure: Measure, path: Path, scope: Scope) -> exp.Expr:
+        mask = measure.mask
+        if mask is not None and mask.sql is not None:
+            return self._formula(measure, path, self.catalog.tree(f"{measure.full_name}#mask"), scope, "#mask")
+        if mask is None or mask.value is None:
+            return exp.null()
+        if isinstance(mask.value, bool):
+            return exp.Boolean(this=mask.value)
+        return exp.Literal.string(mask.value) if isinstance(mask.value, str) else exp.Literal.number(mask.value)
+
+    def _own_value(self, measure: Measure, path: Path, scope: Scope) -> exp.Expr:
+        name, spelled = measure.full_name, self.catalog.expanded[measure.full_name]
         if measure.stage is not None:
             return self.stages.value(measure, measure.stage, spelled, path, scope)
         if measure.window is not None:
@@ -109,13 +147,13 @@ class Terms:
             raise Unanswerable(f"'{leaf.name}' is asked for by two join paths at once.")
         return placeholder(name)
 
-    def _formula(self, measure: Measure, path: Path, tree: exp.Expr, scope: Scope) -> exp.Expr:
+    def _formula(self, measure: Measure, path: Path, tree: exp.Expr, scope: Scope, suffix: str = "") -> exp.Expr:
         """A formula over measures; aggregates written into it become leaves too."""
         root = exp.Paren(this=tree.copy())
         for index, node in enumerate(list(outermost_aggregates(root))):
             if placeholders(node):
                 raise aggregated(measure.full_name)
-            leaf = Leaf(f"{measure.full_name}#{index}", measure, path, node.copy(), None, True, scope)
+            leaf = Leaf(f"{measure.full_name}{suffix}#{index}", measure, path, node.copy(), None, True, scope)
             node.replace(self.leaf(leaf))
         return self.replaced(root, path, scope, measure.full_name)
 
@@ -153,3 +191,7 @@ class Terms:
                 member=dimension.full_name,
             )
         return placeholder(f"@{place}")
+
+
+def _is_null(tree: exp.Expr) -> exp.Expr:
+    return exp.Is(this=tree, expression=exp.Null())

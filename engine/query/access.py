@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from core.errors import AccessDenied, Unanswerable
+from core.errors import AccessDenied
 from engine.model.catalog import Catalog, Cube, View, ViewMember
 from engine.model.lint import member_name
 from engine.model.policies import condition_tree
-from engine.model.rights import Attribute, Policy, PolicyFilter, PolicyGroup
+from engine.model.rights import Attribute, Policy, PolicyFilter, PolicyGroup, Tenant
 from engine.query.bound import BoundFilter, BoundGroup, BoundTree
 from engine.query.request import Slot, Value
 
 NOTHING = BoundGroup("or", ())
 """The condition which no row meets."""
+TENANTS = "school_ids"
+"""The attribute of the caller with which a cube's tenant is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Access:
         self.catalog = catalog
         self.groups = groups
         self.attributes = dict(attributes)
+        self._rows: dict[tuple[str, frozenset[tuple[int, ...]]], BoundTree | None] = {}
         self._known: dict[str, tuple[Policy, ...]] = {}
 
     def policies(self, owner: Cube | View) -> tuple[Policy, ...] | None:
@@ -67,37 +73,69 @@ class Access:
         if not policies:
             raise AccessDenied(f"You may not read '{owner.name}'.", member=f"{owner.name}.{name}")
         granting = tuple(policy for policy in policies if _grants(policy, name))
+        if name in owner.segments:  # a condition has no mask: to choose rows by it would tell what it says
+            granting = tuple(policy for policy in granting if policy.shows(name))
         if not granting:
             raise AccessDenied(f"You requested hidden member: '{owner.name}.{name}'.", member=f"{owner.name}.{name}")
-        plain = tuple(policy for policy in granting if policy.member_level is None or name in policy.member_level)
-        if not plain:
-            problem = f"'{owner.name}.{name}' is masked for you; masked members cannot be read yet."
-            raise Unanswerable(problem, member=f"{owner.name}.{name}")
-        return plain
+        return granting
+
+    def shown(self, owner: Cube | View, name: str) -> BoundTree | None:
+        """The rows which show the member's own value, all others its mask; None if all do."""
+        granting = [policy for policy in self.policies(owner) or () if _grants(policy, name)]
+        plain = tuple(policy for policy in granting if policy.shows(name))
+        if len(plain) == len(granting):
+            return None
+        return self._any(owner, plain) if plain else NOTHING
 
     def rows(self, owner: Cube | View, granted: Sequence[tuple[Policy, ...]]) -> BoundTree | None:
         """The row filter of a cube or view: any granting policy suffices for a member, all members must agree."""
+        key = owner.name, frozenset(tuple(map(id, each)) for each in granted)
+        if key not in self._rows:
+            self._rows[key] = self._filter(owner, granted)
+        return self._rows[key]
+
+    def _filter(self, owner: Cube | View, granted: Sequence[tuple[Policy, ...]]) -> BoundTree | None:
         policies = self.policies(owner)
+        tenant = owner.tenant if isinstance(owner, Cube) else None
         if policies is None:
-            return None
+            return self._of_tenant(owner, tenant) if isinstance(owner, Cube) and tenant is not None else None
         if not policies:
             raise AccessDenied(f"You may not read '{owner.name}'.", member=owner.name)
         unlike = {tuple(map(id, each)): each for each in granted or [policies]}
-        trees = (self._any(owner, each) for each in unlike.values())
-        found = dict.fromkeys(tree for tree in trees if tree is not None)
+        found: dict[BoundTree, None] = {}
+        for each in unlike.values():
+            if isinstance(owner, Cube) and tenant is not None and not any(policy.allow_all for policy in each):
+                found[self._of_tenant(owner, tenant)] = None
+            tree = self._any(owner, each)
+            if tree is not None:
+                found[tree] = None
+        if NOTHING in found:
+            return NOTHING
         if not found:
             return None
         return next(iter(found)) if len(found) == 1 else BoundGroup("and", tuple(found))
 
+    def _of_tenant(self, cube: Cube, tenant: Tenant) -> BoundTree:
+        slot = self.attributes.get(TENANTS)
+        if slot is None:
+            return NOTHING
+        dimension = cube.dimensions[member_name(tenant.member, cube.name).partition(".")[2]]
+        own = BoundFilter((cube.name,), dimension, "equals", (slot,))
+        return BoundGroup("or", (own, BoundFilter((cube.name,), dimension, "notSet", ()))) if tenant.shared else own
+
     def _any(self, owner: Cube | View, policies: tuple[Policy, ...]) -> BoundTree | None:
         if any(policy.row_filters is None for policy in policies):
             return None
-        trees = tuple(self._tree(owner, policy.row_filters) for policy in policies if policy.row_filters)
-        return trees[0] if len(trees) == 1 else BoundGroup("or", trees)
+        trees = tuple(dict.fromkeys(self._tree(owner, each.row_filters) for each in policies if each.row_filters))
+        some = tuple(tree for tree in trees if tree != NOTHING)
+        if not some:
+            return NOTHING
+        return some[0] if len(some) == 1 else BoundGroup("or", some)
 
     def _tree(self, owner: Cube | View, node: PolicyGroup | PolicyFilter) -> BoundTree:
         if isinstance(node, PolicyGroup):
-            return BoundGroup(node.operator, tuple(self._tree(owner, each) for each in node.filters))
+            trees = tuple(self._tree(owner, each) for each in node.filters)
+            return trees[0] if len(trees) == 1 else BoundGroup(node.operator, trees)
         full = member_name(node.member, owner.name)
         found = self.catalog.member(full)
         path = found.path if isinstance(found, ViewMember) else (owner.name,)
@@ -124,9 +162,25 @@ class Access:
         return tuple(values)
 
 
+_known: WeakKeyDictionary[Catalog, OrderedDict[Hashable, Access]] = WeakKeyDictionary()
+_KEPT = 500
+_lock = Lock()
+
+
+def access_of(catalog: Catalog, groups: frozenset[str], attributes: tuple[tuple[str, Slot | None], ...]) -> Access:
+    """The one `Access` for callers of this shape, so that each of their filters is worked out once."""
+    with _lock:
+        kept = _known.setdefault(catalog, OrderedDict())
+        found = kept.get((groups, attributes))
+        if found is None:
+            found = kept[groups, attributes] = Access(catalog, groups, attributes)
+            if len(kept) > _KEPT:
+                kept.popitem(last=False)
+        return found
+
+
 def _grants(policy: Policy, name: str) -> bool:
-    levels = [level for level in (policy.member_level, policy.member_masking) if level is not None]
-    return not levels or any(name in level for level in levels)
+    return policy.shows(name) or policy.masks(name)
 
 
 def _dotted(node: ast.expr) -> list[str]:
@@ -141,8 +195,19 @@ def visible(catalog: Catalog, context: SecurityContext, owner: Cube | View) -> f
     policies = access.policies(owner)
     if policies is None:
         return None
-    names = [*owner.measures, *owner.dimensions, *owner.segments]
-    return frozenset(name for name in names if any(_grants(policy, name) for policy in policies))
+    names = [*owner.measures, *owner.dimensions]
+    found = [name for name in names if any(_grants(policy, name) for policy in policies)]
+    return frozenset((*found, *(name for name in owner.segments if any(policy.shows(name) for policy in policies))))
+
+
+def may_ask(catalog: Catalog, context: SecurityContext, name: str) -> bool:
+    """Whether `/meta` may name the member `cube.name` or `view.name` to the caller."""
+    owner = catalog.cubes.get(name.partition(".")[0]) or catalog.views.get(name.partition(".")[0])
+    member = owner.member(name.split(".")[1]) if owner is not None and "." in name else None
+    if owner is None or member is None or not (owner.shown.public and member.shown.public):
+        return False
+    allowed = visible(catalog, context, owner)
+    return allowed is None or member.name in allowed
 
 
 def _presence(attributes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Slot | None]]:

@@ -14,7 +14,7 @@ from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
 from engine.model.rights import Policy
 from engine.model.terms import PREDEFINED
-from engine.query.access import Access
+from engine.query.access import Access, access_of
 from engine.query.bound import (
     BoundDimension,
     BoundFilter,
@@ -29,6 +29,7 @@ from engine.query.bound import (
     name_of,
 )
 from engine.query.lift import Shape
+from engine.query.masks import check_masks, masks_of, reached
 from engine.query.normalisation import EMPTY, EMPTY_HINT
 from engine.query.request import Filter, FilterGroup, FilterTree, Query, TimeDimension, leaves
 
@@ -44,6 +45,7 @@ class _Binder:
     access: Access
     granted: dict[str, list[tuple[Policy, ...]]] = field(default_factory=dict)
     views: dict[str, None] = field(default_factory=dict)
+    cubes: bool = False
 
     def find(self, name: str) -> tuple[Path, Member]:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
@@ -60,6 +62,7 @@ class _Binder:
         if isinstance(found, ViewMember):
             self.views[owner.name] = None
             return found.path, found.member
+        self.cubes = True
         return (found.cube,), found
 
     def dimension(self, name: str, what: str = "dimension") -> tuple[Path, Dimension]:
@@ -73,7 +76,7 @@ class _Binder:
 def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     """The bound query; UnknownMember, InvalidQuery or AccessDenied if it cannot be asked."""
     query = shape.query
-    binder = _Binder(catalog, Access(catalog, shape.groups, shape.attributes))
+    binder = _Binder(catalog, access_of(catalog, shape.groups, shape.attributes))
     _check_zone(query.timezone)
     dimensions = _dimensions(binder, query)
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
@@ -84,6 +87,8 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     ranges = {index: _date_range(binder, each) for index, each in enumerate(query.time_dimensions) if each.date_range}
     where += dict.fromkeys(ranges.values())
     where += [_segment(binder, name) for name in dict.fromkeys(query.segments)]
+    masks = masks_of(binder.access, binder.views, cubes=binder.cubes)
+    check_masks(masks, (*where, *mixed))
     bound = BoundQuery(
         catalog=catalog,
         timezone=query.timezone,
@@ -92,7 +97,7 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
         where=tuple(where),
         having=tuple(having),
         mixed=tuple(mixed),
-        required=_required(binder),
+        required=(*_required(binder), *(reached(masks, catalog) if masks else ())),
         order=_order(query, dimensions, measures),
         limit=query.limit is not None,
         offset=query.offset is not None,
@@ -101,6 +106,7 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
         attributes=dict(shape.attributes),
         time=_time(binder, query, ranges),
         rows=_RowFilters(binder),
+        masks=masks,
     )
     _check(bound)
     return bound

@@ -94,7 +94,9 @@ class BoundQuery:
     """What is asked, in terms of the catalog, with the caller's rights in `rows` and `required`.
 
     `where` conditions apply to rows, `having` to measures, `mixed` to both; `required` are conditions of view
-    policies, which every part of the answer must obey.
+    policies, which every part of the answer must obey. `masks` has the masked members by full name: the rows which show
+    their own value. `through` leads to cubes of the question around this one: where rows are restricted on that way, so
+    are this question's.
     """
 
     catalog: Catalog
@@ -113,6 +115,8 @@ class BoundQuery:
     attributes: Mapping[str, Slot | None] = field(default_factory=dict)
     time: BoundTime | None = None
     rows: RowFilters = field(kw_only=True)
+    masks: Mapping[str, BoundTree] = field(default_factory=dict, kw_only=True)
+    through: tuple[Path, ...] = ()
 
 
 def tree_paths(catalog: Catalog, tree: BoundTree) -> list[Path]:

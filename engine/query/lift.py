@@ -41,6 +41,8 @@ class Lifted:
 def lift(query: Query, context: SecurityContext) -> Lifted:
     """Take the literals out of the query and the caller's attributes."""
     values: list[Any] = []
+    # The caller's come first: their places are then the same in all his questions.
+    attributes = tuple(sorted(_attributes(context.attributes, values), key=lambda pair: pair[0]))
     shaped = Query(
         query.measures,
         query.dimensions,
@@ -55,7 +57,6 @@ def lift(query: Query, context: SecurityContext) -> Lifted:
         query.ungrouped,
         query.response_format,
     )
-    attributes = tuple(sorted(_attributes(context.attributes, values), key=lambda pair: pair[0]))
     return Lifted(Shape(shaped, context.groups, attributes), values)
 
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from engine.model.catalog import Catalog, Dimension, Measure, Member, Segment, ViewMember
 from engine.model.terms import PREDEFINED, Granularity
+from engine.query.access import SecurityContext, may_ask
 from engine.query.request import Query
 
 Json = dict[str, Any]
@@ -16,13 +17,13 @@ _known: WeakKeyDictionary[Catalog, dict[str, Json]] = WeakKeyDictionary()
 _OWN_TYPES = frozenset({"string", "time", "boolean"})
 
 
-def annotate(catalog: Catalog, query: Query) -> Json:
+def annotate(catalog: Catalog, query: Query, context: SecurityContext) -> Json:
     """The four maps of an answer: measures, dimensions, segments, time dimensions."""
     return {
-        "measures": _named(catalog, query.measures),
-        "dimensions": _named(catalog, query.dimensions),
-        "segments": _named(catalog, query.segments),
-        "timeDimensions": _times(catalog, query),
+        "measures": _named(catalog, query.measures, context),
+        "dimensions": _named(catalog, query.dimensions, context),
+        "segments": _named(catalog, query.segments, context),
+        "timeDimensions": _times(catalog, query, context),
     }
 
 
@@ -58,6 +59,16 @@ def drill(catalog: Catalog, member: Member | ViewMember) -> Json:
     return {"drillMembers": members, "drillMembersGrouped": {"measures": measures, "dimensions": dimensions}}
 
 
+def may_drill(told: Json, catalog: Catalog, context: SecurityContext) -> Json:
+    """What `drill` tells, without the members for which the caller may not ask."""
+    grouped = told["drillMembersGrouped"]
+    kept = {name for name in told["drillMembers"] if may_ask(catalog, context, name)}
+    return {
+        "drillMembers": [name for name in told["drillMembers"] if name in kept],
+        "drillMembersGrouped": {kind: [name for name in names if name in kept] for kind, names in grouped.items()},
+    }
+
+
 def _full_name(cube: str, name: str) -> str:
     owner, dot, tail = name.rpartition(".")
     return name if dot and owner not in ("CUBE", "TABLE") else f"{cube}.{tail}"
@@ -80,25 +91,25 @@ def describe_granularity(own: Granularity) -> Json:
     return {key: value for key, value in told.items() if value is not None}
 
 
-def _told(catalog: Catalog, name: str) -> Json:
-    """`describe` of a name; kept, for nobody changes what he is told."""
+def _told(catalog: Catalog, name: str, context: SecurityContext) -> Json:
+    """`describe` of a name as far as the caller may be told; kept, for nobody changes what he is told."""
     known = _known.setdefault(catalog, {})
     told = known.get(name)
     if told is None:
         told = known[name] = describe(catalog, catalog.member(name))
-    return told
+    return told | may_drill(told, catalog, context) if told.get("drillMembers") else told
 
 
-def _named(catalog: Catalog, names: Iterable[str]) -> Json:
-    return {name: _told(catalog, name) for name in names}
+def _named(catalog: Catalog, names: Iterable[str], context: SecurityContext) -> Json:
+    return {name: _told(catalog, name, context) for name in names}
 
 
-def _times(catalog: Catalog, query: Query) -> Json:
+def _times(catalog: Catalog, query: Query, context: SecurityContext) -> Json:
     found: Json = {}
     for time in query.time_dimensions:
         if time.granularity is None:
             continue
-        told = _told(catalog, time.dimension)
+        told = _told(catalog, time.dimension, context)
         dimension = cast(Dimension, catalog.primitive(time.dimension))
         found[f"{time.dimension}.{time.granularity}"] = told | {"granularity": granularity(dimension, time.granularity)}
         found[time.dimension] = told

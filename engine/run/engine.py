@@ -21,6 +21,7 @@ from engine.run.annotation import annotate
 from engine.run.blame import blamed
 from engine.run.columns import KnownTypes
 from engine.run.cost import Cost
+from engine.run.discretion import discreet, told
 from engine.run.executor import Executor
 from engine.run.result import Result, Table
 from engine.sql.statement import Column, Statement
@@ -79,6 +80,7 @@ class Engine:
         await self.ready()
         statements = self.compile(request, context)
         costs = await asyncio.gather(*(self.executor.estimate(each) for each in statements))
+        costs = [told(cost, self.catalog, context) for cost in costs]
         matches = [match_query(self.catalog, query, context) for query in request.queries]
         return [Checked(*pair) for pair in zip(costs, matches, strict=True)]
 
@@ -111,11 +113,14 @@ class Engine:
 
     async def _answer(self, request: Request, context: SecurityContext, ask: Ask) -> Answer:
         statements = self.compile(request, context)
-        one = [self._one(index, statement, request, ask) for index, statement in enumerate(statements)]
-        results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
+        one = [self._one(index, statement, request, context, ask) for index, statement in enumerate(statements)]
+        with discreet(self.catalog, context):
+            results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
         return Answer(request, tuple(results))
 
-    async def _one(self, index: int, statement: Statement, request: Request, ask: Ask) -> Result:
+    async def _one(
+        self, index: int, statement: Statement, request: Request, context: SecurityContext, ask: Ask
+    ) -> Result:
         query = request.queries[index]
         total: int | None = None
         if query.total and statement.total is not None:
@@ -127,7 +132,7 @@ class Engine:
             request.echoes[index],
             statement.columns,
             table,
-            annotate(self.catalog, query),
+            annotate(self.catalog, query, context),
             total,
             _constants(request, query),
             _copies(request, query),

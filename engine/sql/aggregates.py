@@ -120,7 +120,7 @@ class Aggregates:
                 f"primary key for '{cube}' is required when join is defined in order to make aggregates work properly",
                 hint=f"Mark a dimension of '{cube}' with primary_key: true.",
             )
-        return [self.renderer.member(key.full_name) for key in primary]
+        return [self.renderer.own(key.full_name) for key in primary]
 
 
 def function_of(leaf: Leaf, part: Part) -> str:

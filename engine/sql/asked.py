@@ -69,6 +69,12 @@ class _Weaker:
         if isinstance(node, BoundGroup):
             return self._group(node)
         place = self.places.get(node.member.full_name) if isinstance(node, BoundFilter) else None
+        if (
+            place is not None
+            and isinstance(node, BoundFilter)
+            and node.member.full_name in self.renderer.plan.query.masks
+        ):
+            return None  # the condition is on the mask
         if place is None or not isinstance(node, BoundFilter):
             return None
         if place.count:

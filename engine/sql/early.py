@@ -74,7 +74,7 @@ def are_few(renderer: Renderer, part: Part, work: Split) -> bool:
     any key, no rows would still make a group."""
     if not work.keys:
         return False
-    primary = [renderer.member(key.full_name) for key in renderer.catalog.cubes[part.tree.root].primary_key]
+    primary = [renderer.own(key.full_name) for key in renderer.catalog.cubes[part.tree.root].primary_key]
     if primary and all(map(work.has_key, primary)):
         return False
     if any(_is_fine(each) for each in renderer.plan.dimensions if each.dimension.cube == part.tree.root):

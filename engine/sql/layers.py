@@ -57,7 +57,7 @@ class Layers:
 
     def _join(self, rows: Body, fixed: Fixed, alias: str) -> exp.Join:
         outer = self.renderer
-        inner = type(outer)(fixed.plan, outer.parameters, outer.guards, outer.checks)
+        inner = type(outer)(fixed.plan, outer.parameters, outer.checks)
         relation = aliased(inner.relation(fixed.names), alias)
         matches: list[exp.Expr] = [
             exp.NullSafeEQ(this=rows.natives[place].copy(), expression=column(f"d{index}", alias))

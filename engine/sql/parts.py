@@ -71,7 +71,7 @@ class Parts:
     def _keys(self, part: Part, inner: exp.Select, natives: Sequence[exp.Expr]) -> list[exp.Expr]:
         """Make `inner` list the distinct dimensions with the keys of the fact."""
         fact = self.renderer.catalog.cubes[part.fact or part.tree.root]
-        primary = [self.renderer.member(key.full_name) for key in fact.primary_key]
+        primary = [self.renderer.own(key.full_name) for key in fact.primary_key]
         outputs = [named(native, f"d{index}") for index, native in enumerate(natives)]
         outputs += [named(key, f"k{index}") for index, key in enumerate(primary)]
         inner.set("expressions", outputs)
@@ -107,7 +107,7 @@ class Parts:
             raise Unanswerable(
                 "An aggregate written in SQL cannot be semi-additive; give its measure a type such as sum."
             )
-        moment = self.renderer.member(snapshot.dimension)
+        moment = self.renderer.own(snapshot.dimension)
         counted = exp.Case(
             ifs=[exp.If(this=exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null())), true=moment)]
         )
@@ -116,7 +116,7 @@ class Parts:
             for each in self.plan.dimensions
             if each.dimension.full_name == snapshot.dimension
         ]
-        entities = [self.renderer.member(name) for name in snapshot.groups]
+        entities = [self.renderer.own(name) for name in snapshot.groups]
         edge = exp.Window(this=call(snapshot.choice, counted), partition_by=[*buckets, *entities])
         return exp.Case(ifs=[exp.If(this=exp.EQ(this=moment.copy(), expression=edge), true=value)])
 
@@ -150,7 +150,7 @@ class Parts:
 
     def _stage(self, part: StagePart) -> Body:
         """The groups of the inner plan, aggregated."""
-        inner = type(self.renderer)(part.plan, self.renderer.parameters, self.renderer.guards, self.renderer.checks)
+        inner = type(self.renderer)(part.plan, self.renderer.parameters, self.renderer.checks)
         names = list(dict.fromkeys(node.name for leaf in part.leaves for node in leaf.tree.find_all(exp.Placeholder)))
         columns = {name: column(f"v{index}", "stage") for index, name in enumerate(names)}
         natives: list[exp.Expr] = [column(f"d{place}", "stage") for place in part.places]

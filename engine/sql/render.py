@@ -37,20 +37,19 @@ SETTINGS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """A statement as a tree, not yet verified: its parameters, its columns, the row filters in it by cube."""
+    """A statement as a tree, not yet verified, its parameters and its columns."""
 
     plan: Plan
     tree: exp.Select
     recipes: tuple[Recipe, ...]
     columns: tuple[Column, ...]
     cubes: tuple[str, ...]
-    guards: Mapping[str, tuple[exp.Expr, ...]]
     checks: tuple[Span, ...] = ()
 
 
 def render(plan: Plan) -> Rendered:
     """The SQL of a plan with its parameters and columns."""
-    renderer = Renderer(plan, Parameters(), {}, [])
+    renderer = Renderer(plan, Parameters(), [])
     tree = renderer.final()
     return Rendered(
         plan=plan,
@@ -58,22 +57,18 @@ def render(plan: Plan) -> Rendered:
         recipes=tuple(renderer.parameters.recipes),
         columns=renderer.columns(),
         cubes=used_tables(plan.query.catalog, plan),
-        guards={cube: tuple(found) for cube, found in renderer.guards.items()},
         checks=tuple(renderer.checks),
     )
 
 
 class Renderer:
-    """The work on one plan; inner plans get a renderer of their own over the same parameters, guards and checks."""
+    """The work on one plan; inner plans get a renderer of their own over the same parameters and checks."""
 
-    def __init__(
-        self, plan: Plan, parameters: Parameters, guards: dict[str, list[exp.Expr]], checks: list[Span]
-    ) -> None:
+    def __init__(self, plan: Plan, parameters: Parameters, checks: list[Span]) -> None:
         self.plan = plan
         self.catalog = plan.query.catalog
         self.zone = plan.query.timezone
         self.parameters = parameters
-        self.guards = guards
         self.checks = checks
         self.current: Part | None = None
         self.sources = Sources(self)
@@ -82,7 +77,7 @@ class Renderer:
         self.layers = Layers(self)
         kinds = partial(type_of, self.catalog)
         self.where = Predicates(parameters, self.zone, self._row_value, self._moves, kinds)
-        self.rights = Predicates(parameters, self.zone, self._row_value, kinds=kinds)
+        self.rights = Predicates(parameters, self.zone, self.sources.own_value, kinds=kinds)
         self.aliases = _aliases(
             [*(each.column for each in plan.query.dimensions), *(each.column for each in plan.query.measures)]
         )
@@ -156,10 +151,16 @@ class Renderer:
         """A dimension's or segment's SQL over the aliases of cubes."""
         return self.sources.spelled(name)
 
+    def own(self, name: str) -> exp.Expr:
+        """`member`, whatever the caller is shown of it: what tells rows apart."""
+        return self.sources.own(name)
+
     def native(self, each: BoundDimension) -> exp.Expr:
         """The value by which the dimension groups: its SQL, wall time, or the start of a bucket."""
         dimension = each.dimension
-        if each.raw or dimension.type != "time":
+        if each.raw:
+            return self.own(dimension.full_name)
+        if dimension.type != "time":
             return self.member(dimension.full_name)
         if each.granularity is None:
             return self.moment(dimension)

@@ -110,7 +110,7 @@ class _Semijoins:
 
     def _match(self, edge: Edge) -> tuple[exp.Expr, exp.Expr] | None:
         """Both sides of a join on one equality: the root's and the other cube's."""
-        on = self.renderer.sources.timed(self.renderer.catalog.tree(f"{edge.parent}>{edge.child}")).unnest()
+        on = self.renderer.sources.own(f"{edge.parent}>{edge.child}").unnest()
         if not isinstance(on, exp.EQ) or has_query(on):
             return None
         sides = {frozenset(owners(side)): side for side in (on.this, on.expression)}

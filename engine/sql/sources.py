@@ -12,12 +12,24 @@ from sqlglot import exp
 from core.errors import Unanswerable
 from engine.model.catalog import Catalog, fresh
 from engine.model.columns import type_of
-from engine.model.markers import CONTEXT, FILTERED, LOCAL, SCAN, TRUNCATED, identifier, sub_query_alias
+from engine.model.markers import (
+    CONTEXT,
+    FILTERED,
+    LOCAL,
+    MASKED,
+    SCAN,
+    SHOWN,
+    TRUNCATED,
+    identifier,
+    sub_query_alias,
+    unmasked,
+)
 from engine.plan.nodes import Edge, SubQuery, Tree
 from engine.query.bound import BoundFilter, BoundSegment, name_of
 from engine.sql.asked import context, filtered
 from engine.sql.clauses import aliased, all_of, column, from_, named
 from engine.sql.filters import Predicates
+from engine.sql.masks import masked, shown
 from engine.sql.time import bucket, call, text, wall
 
 if TYPE_CHECKING:
@@ -75,8 +87,8 @@ class Sources:
     def _shown(self, cube: str) -> exp.Expr:
         """A row is shown on each day of the calendar to which the shift's SQL assigns the day where it lies."""
         name = self._moved()[cube]
-        lies = self.at_lying(self.catalog.tree(name.partition("#")[0]))
-        return exp.EQ(this=self.spelled(name), expression=lies)
+        lies = self.at_lying(self.own(name.partition("#")[0]))
+        return exp.EQ(this=self.own(name), expression=lies)
 
     def at_lying(self, tree: exp.Expr) -> exp.Expr:
         """Columns of moved calendars read where the rows lie."""
@@ -102,16 +114,20 @@ class Sources:
         if rows is None:
             return self._table(cube, alias)
         kinds = partial(type_of, self.catalog)
-        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self._own_value, kinds=kinds)
+        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self.own_value, kinds=kinds)
         predicate = predicates.tree(rows)
-        self.renderer.guards.setdefault(cube, []).append(predicate)
         select = exp.Select(expressions=[exp.Star()])
         select.set("from_", exp.From(this=self._table(cube, alias)))
         select.set("where", exp.Where(this=predicate))
         return aliased(select, alias)
 
-    def _own_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
-        return self.spelled(name_of(node))
+    def own_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
+        """What a row filter looks at: the value itself, whatever the caller is shown."""
+        return self.own(name_of(node))
+
+    def own(self, name: str) -> exp.Expr:
+        """The SQL of a member (a join, a shift) over the aliases of cubes, nothing in it masked."""
+        return self.timed(unmasked(self.catalog.tree(name))) if self.catalog.maskable else self.spelled(name)
 
     def _table(self, cube: str, alias: str | None) -> exp.Expr:
         source = self.spelled(f"{cube}#table")
@@ -128,7 +144,9 @@ class Sources:
         if problem:
             raise Unanswerable(f"The cube '{cube}' needs {problem}; that cannot be answered yet.")
         inner = self.scan(cube)
-        if isinstance(inner, exp.Final):
+        whole = self.renderer.plan.query.rows.of(cube) is None
+        if isinstance(inner, exp.Final) or (whole and self.catalog.cubes[cube].policies):
+            # It stays under its own alias inside, by which the verifier knows it.
             inner = aliased(exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner)), "inner")
         inner.set("alias", nested.args.get("alias") or exp.TableAlias(this=identifier(cube)))
         if nested.args.get("joins"):
@@ -140,7 +158,7 @@ class Sources:
 
     def _join(self, edge: Edge) -> list[exp.Join]:
         source, *more = self._calendar(edge.child)
-        on = self.at_lying(self.spelled(f"{edge.parent}>{edge.child}"))
+        on = self.at_lying(self.own(f"{edge.parent}>{edge.child}"))
         kept = {"kind": "INNER"} if edge.restrict else {"side": "LEFT"}
         shown = [exp.Join(this=scan, kind="INNER", on=self._shown(edge.child)) for scan in more]
         return [exp.Join(this=source, on=on, **kept), *shown]
@@ -153,14 +171,14 @@ class Sources:
         if sub.plan is None:
             return self._switch(sub, alias)
         outer = self.renderer
-        inner = type(outer)(sub.plan, outer.parameters, outer.guards, outer.checks)
+        inner = type(outer)(sub.plan, outer.parameters, outer.checks)
         relation = inner.relation(["value"])
         for index, output in enumerate(relation.expressions):
             output.set("alias", exp.to_identifier(f"k{index}" if index < len(sub.keys) else "value"))
         match = exp.EQ if sub.exact else exp.NullSafeEQ
         matches: list[exp.Expr] = []
         for index, key in enumerate(sub.keys):
-            matches.append(match(this=column(f"k{index}", alias), expression=outer.member(key)))
+            matches.append(match(this=column(f"k{index}", alias), expression=self.own(key)))
         return exp.Join(this=aliased(relation, alias), side="LEFT", on=all_of(matches))
 
     def _switch(self, sub: SubQuery, alias: str) -> exp.Join:
@@ -211,6 +229,14 @@ class Sources:
         """What the caller is."""
         return context(self.renderer, arguments)
 
+    def masked(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
+        """A dimension as the caller sees it."""
+        return masked(self.renderer, arguments[0].name, arguments[1])
+
+    def shown(self, arguments: Sequence[exp.Expr]) -> exp.Expr:
+        """Whether a row shows the own value of a masked member."""
+        return shown(self.renderer, arguments[0].name)
+
     def _truncated(self, tree: exp.Expr, name: str) -> exp.Expr:
         cube, dimension, granularity = name.split(".")
         custom = self.catalog.cubes[cube].dimensions[dimension].granularities.get(granularity)
@@ -223,4 +249,11 @@ def _to_fill(node: exp.Expr) -> bool:
     return isinstance(node, exp.Table) and node.name.startswith(SCAN)
 
 
-_FILLED = {LOCAL: Sources.local, TRUNCATED: Sources.truncated, FILTERED: Sources.filtered, CONTEXT: Sources.context}
+_FILLED = {
+    LOCAL: Sources.local,
+    TRUNCATED: Sources.truncated,
+    FILTERED: Sources.filtered,
+    CONTEXT: Sources.context,
+    MASKED: Sources.masked,
+    SHOWN: Sources.shown,
+}

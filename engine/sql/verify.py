@@ -1,61 +1,196 @@
-"""The last look before SQL leaves: every read of a protected table stands behind the caller's row filter."""
+"""The last look before SQL leaves: every read of a protected table stands behind the caller's row filter.
+
+It knows nothing of how the SQL was made: from the tree alone it finds for which cube a table is read (by the aliases
+around it), works out that cube's row filter once more, and looks for it in the WHERE over that alias.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlglot import exp
 
 from core.errors import AccessDenied
 from engine.model.catalog import Catalog
-from engine.query.bound import RowFilters
-from engine.sql.render import Rendered
+from engine.model.columns import type_of
+from engine.model.markers import SCAN
+from engine.plan.nodes import Part, Plan, Series, StagePart
+from engine.query.bound import BoundTree
+from engine.sql.filters import Predicates
+from engine.sql.parameters import Parameters, Recipe
+from engine.sql.render import Rendered, Renderer
 
 _known: WeakKeyDictionary[Catalog, Mapping[str, tuple[str, ...]]] = WeakKeyDictionary()
+Key = tuple[Any, ...]
+_filters: WeakKeyDictionary[Catalog, OrderedDict[Key, Key]] = WeakKeyDictionary()
+_KEPT = 2000
 
 
 def verify(rendered: Rendered) -> Rendered:
-    """The same statement; AccessDenied if it reads a protected table outside of every row filter.
-
-    A table is protected if each cube over it limits this caller. Its reads must stand behind the filter of such a
-    cube, or of the cube in whose own SELECT the table is named.
-    """
-    rows, protected = rendered.plan.query.rows, _protected(rendered.plan.query.catalog)
-    guards = {guard for found in rendered.guards.values() for guard in found}
-    for scan in rendered.tree.find_all(exp.Table) if protected else ():
-        cubes = protected.get(scan.name, ())
-        if cubes and all(_limits(rows, cube) for cube in cubes) and not guards & set(_conditions(scan)):
-            raise AccessDenied(f"The plan reads '{scan.name}' without the row filter that you need.", table=scan.name)
+    """The same statement; AccessDenied if it reads a protected table without the filter of the cube it is read for."""
+    protected = _protected(rendered.plan.query.catalog)
+    if protected:
+        _check_required(rendered.plan, rendered.plan.query.required)
+        look = _Look(rendered)
+        for scan in rendered.tree.find_all(exp.Table):
+            cubes = protected.get(scan.name, ())
+            if any(look.limits(cube) for cube in cubes) and not look.is_guarded(scan, cubes):
+                problem = f"The plan reads '{scan.name}' without the row filter that you need."
+                raise AccessDenied(problem, table=scan.name)
     return rendered
 
 
-def _limits(rows: RowFilters, cube: str) -> bool:
-    """Whether the caller may read only some rows of the cube, or none."""
-    try:
-        return rows.of(cube) is not None
-    except AccessDenied:
-        return True
+class _Look:
+    """The filters that the caller needs, worked out once a cube."""
+
+    def __init__(self, rendered: Rendered) -> None:
+        self.plan = rendered.plan
+        self.catalog = rendered.plan.query.catalog
+        self.recipes = {recipe.name: recipe for recipe in rendered.recipes}
+        self._keys: dict[str, Key | None] = {}
+        self._found: dict[int, Key] = {}
+        self._rows: dict[str, BoundTree | AccessDenied | None] = {}
+
+    def rows(self, cube: str) -> BoundTree | AccessDenied | None:
+        """The caller's row filter of a cube; None if he may read all its rows, the error if none."""
+        if cube not in self._rows:
+            try:
+                self._rows[cube] = self.plan.query.rows.of(cube)
+            except AccessDenied as error:
+                self._rows[cube] = error
+        return self._rows[cube]
+
+    def limits(self, cube: str) -> bool:
+        """Whether the caller may read only some rows of the cube, or none."""
+        return self.rows(cube) is not None
+
+    def is_guarded(self, scan: exp.Table, cubes: tuple[str, ...]) -> bool:
+        """Whether the scan belongs to a cube all of whose rows may be read, or stands behind the cube's filter."""
+        node: exp.Expr = scan
+        condition = node
+        while node.parent is not None:
+            select = node.parent
+            if not isinstance(node, exp.And):
+                condition = node  # of those that AND joins, the one in which the scan stands
+            if isinstance(select, exp.Where) and self._is_filter(condition, select.parent):
+                return True
+            if isinstance(select, exp.From | exp.Join):
+                alias = _alias(node)
+                for cube in cubes:
+                    if self.catalog.cubes[cube].alias == alias and self._allows(cube, select.parent):
+                        return True
+            node = select
+        return False
+
+    def _allows(self, cube: str, select: exp.Expr | None) -> bool:
+        if not self.limits(cube):
+            return True
+        where = select.args.get("where") if isinstance(select, exp.Select) else None
+        wanted = self._key(cube)
+        return where is not None and wanted is not None and any(self._same(each, wanted) for each in _all(where.this))
+
+    def _is_filter(self, condition: exp.Expr, select: exp.Expr | None) -> bool:
+        """Whether the condition is the row filter of a cube that the SELECT reads; its SQL is the model's own."""
+        sources = [*_sources(select)] if isinstance(select, exp.Select) else []
+        wanted = (self._key(name) for name, cube in self.catalog.cubes.items() if cube.alias in sources)
+        return any(key is not None and self._same(condition, key) for key in wanted)
+
+    def _same(self, found: exp.Expr, wanted: Key) -> bool:
+        key = self._found.get(id(found))
+        if key is None:
+            key = self._found[id(found)] = _key_of(found, self.recipes)
+        return key == wanted
+
+    def _key(self, cube: str) -> Key | None:
+        if cube not in self._keys:
+            rows = self.rows(cube)
+            self._keys[cube] = None if rows is None or isinstance(rows, AccessDenied) else self._rendered(rows)
+        return self._keys[cube]
+
+    def _rendered(self, rows: BoundTree) -> Key:
+        kept = _filters.setdefault(self.catalog, OrderedDict())
+        query = self.plan.query  # the SQL of a filter may itself ask for attributes of the caller
+        key = query.timezone, rows, tuple(query.attributes.items())
+        if key not in kept:
+            kept[key] = self._worked_out(rows)
+            if len(kept) > _KEPT:
+                kept.popitem(last=False)
+        return kept[key]
+
+    def _worked_out(self, rows: BoundTree) -> Key:
+        parameters = Parameters()
+        fresh = Renderer(self.plan, parameters, [])
+        tree = Predicates(parameters, fresh.zone, fresh.sources.own_value, kinds=partial(type_of, self.catalog)).tree(
+            rows
+        )
+        return _key_of(tree, {recipe.name: recipe for recipe in parameters.recipes})
+
+
+def _key_of(node: Any, recipes: Mapping[str, Recipe]) -> Key:
+    """What a predicate says, whatever its parameters are called."""
+    if isinstance(node, exp.Placeholder):
+        recipe = recipes.get(node.name)
+        return ("value", recipe.slot, recipe.constant) if recipe is not None else ("value", node.name)
+    if isinstance(node, exp.Expr):
+        return (type(node), *((key, _key_of(value, recipes)) for key, value in node.args.items() if value))
+    if isinstance(node, list):
+        return tuple(_key_of(each, recipes) for each in node)
+    return (node,)
+
+
+def _all(condition: exp.Expr) -> Iterator[exp.Expr]:
+    """The conditions that AND joins."""
+    if isinstance(condition, exp.And):
+        yield from _all(condition.left)
+        yield from _all(condition.right)
+    else:
+        yield condition
+
+
+def _alias(source: exp.Expr) -> str:
+    return (source.this if isinstance(source, exp.Final) else source).alias
+
+
+def _sources(select: exp.Select) -> Iterator[str]:
+    source = select.args.get("from_")
+    for each in ([source] if source is not None else []) + (select.args.get("joins") or []):
+        yield _alias(each.this)
+
+
+def _check_required(plan: Plan, required: tuple[BoundTree, ...]) -> None:
+    """Every part of the answer obeys the policies of the views that were asked."""
+    for part in _parts(plan) if required else ():
+        if any(tree not in part.where for tree in required):
+            raise AccessDenied("The plan reads rows without the restriction of the view that you asked.")
+
+
+def _parts(plan: Plan) -> Iterator[Part]:
+    for part in plan.parts:
+        if isinstance(part, StagePart):
+            yield from _parts(part.plan)
+            continue
+        rows = part.part if isinstance(part, Series) else part
+        yield rows
+        for tree in (rows.tree, rows.fact_tree):
+            for sub in tree.sub_queries if tree is not None else ():
+                yield from _parts(sub.plan) if sub.plan is not None else ()
+    for fixed in plan.fixed:
+        yield from _parts(fixed.plan)
 
 
 def _protected(catalog: Catalog) -> Mapping[str, tuple[str, ...]]:
-    """The tables of cubes with policies, each with all the cubes over it."""
+    """The tables which cubes with policies read, each with all the cubes that read it."""
     if catalog not in _known:
-        found: dict[str, tuple[str, ...]] = {}
+        found: dict[str, list[str]] = {}
         for cube in catalog.cubes.values():
             tree = catalog.expanded[f"{cube.name}#table"].tree
-            if isinstance(tree, exp.Table):
-                found[tree.name] = (*found.get(tree.name, ()), cube.name)
-        limited = {table for table, cubes in found.items() if any(catalog.cubes[cube].policies for cube in cubes)}
-        _known[catalog] = {table: found[table] for table in limited}
+            for table in tree.find_all(exp.Table) if tree is not None else ():
+                if not table.name.startswith(SCAN) and cube.name not in found.setdefault(table.name, []):
+                    found[table.name].append(cube.name)
+        limited = {cube.name for cube in catalog.cubes.values() if cube.policies or cube.tenant is not None}
+        _known[catalog] = {table: tuple(cubes) for table, cubes in found.items() if limited & set(cubes)}
     return _known[catalog]
-
-
-def _conditions(scan: exp.Table) -> Iterator[exp.Expr]:
-    """The WHERE of every SELECT around a scan."""
-    node: exp.Expr | None = scan
-    while node is not None:
-        where = node.args.get("where") if isinstance(node, exp.Select) else None
-        if where is not None:
-            yield where.this
-        node = node.parent

@@ -28,10 +28,12 @@ def caller(world: World, person: Person, role: str) -> Caller:
     attributes = {
         "user_id": person.id,
         "school_id": person.school.id,
+        "school_ids": [person.school.id],
         "classroom_ids": sorted(rooms),
         "student_ids": sorted(pupils),
     }
-    return Caller(role, attributes, _SCOPES[role](person, rooms, pupils))
+    scope = _SCOPES[role](person, rooms, pupils)
+    return Caller(role, attributes, scope | _given(world, person, rooms) if role == "student" else scope)
 
 
 def _classrooms(world: World, person: Person) -> set[int]:
@@ -50,6 +52,23 @@ def _shared(person: Person) -> Scope:
         "questions": own_or_shared,
         "question_skills": lambda row: own_or_shared(row.question),
         "quiz_questions": lambda row: own_or_shared(row.quiz),
+    }
+
+
+def _given(world: World, person: Person, rooms: set[int]) -> Scope:
+    """A student reads the quizzes that were opened for him, and their questions once they have ended or he answered."""
+    ours = [each for each in world.sessions.values() if each.classroom is not None and each.classroom.id in rooms]
+    mine = [each for each in world.answers if each.student is person]
+    results = [each for each in world.results if each.student is person]
+    opened = {each.quiz.id for each in ours} | {each.quiz.id for each in mine}
+    quizzes = opened | {each.quiz.id for each in results}
+    over = {each.quiz.id for each in ours if each.ended_at is not None}
+    questions = {item.id for key in over for item in world.quizzes[key].questions} | {each.question.id for each in mine}
+    return {
+        "quizzes": lambda row: row.id in quizzes,
+        "questions": lambda row: row.id in questions,
+        "question_skills": lambda row: row.question.id in questions,
+        "quiz_questions": lambda row: row.quiz.id in opened,
     }
 
 

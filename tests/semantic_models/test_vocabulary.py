@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from api.reports.definitions import load_reports
-from engine import Catalog
+from engine import Catalog, SecurityContext
 from engine.model.catalog import Cube, Member
 from engine.model.lint import policy_leaves
+from engine.query.access import may_ask
 from tests.semantic_models.installations import MODELS
 
-ROLES = {"student", "teacher", "admin", "operator"}
+ROLES = {"student", "teacher", "admin", "analyst", "operator"}
 CUBES = sorted(path.stem for path in (MODELS / "cubes").glob("*.yml"))
 NAMES = {"students.name", "students.external_id", "teachers.name", "teachers.external_id"}
 
@@ -47,10 +48,37 @@ def test_every_cube_has_a_key_and_a_policy_for_the_operator(catalog: Catalog, na
 
 
 @pytest.mark.parametrize("name", CUBES)
-def test_nobody_but_the_operator_reads_a_cube_without_a_row_filter(catalog: Catalog, name: str) -> None:
+def test_nobody_but_the_operator_reads_rows_of_other_schools(catalog: Catalog, name: str) -> None:
+    assert catalog.cubes[name].tenant is not None
     for policy in catalog.cubes[name].policies:
-        filtered = bool(list(policy_leaves(policy.row_filters)))
-        assert filtered is (set(policy.groups) != {"operator"})
+        assert policy.allow_all is (set(policy.groups) == {"operator"})
+
+
+@pytest.mark.parametrize("name", CUBES)
+def test_students_and_teachers_have_row_filters_within_their_school(catalog: Catalog, name: str) -> None:
+    shared = catalog.cubes[name].tenant.shared  # type: ignore[union-attr]
+    for policy in catalog.cubes[name].policies:
+        if "student" in policy.groups or ("teacher" in policy.groups and not shared):
+            assert list(policy_leaves(policy.row_filters))
+
+
+def test_what_names_a_person_is_personal_and_kept_from_analysts(catalog: Catalog) -> None:
+    context = SecurityContext(frozenset({"analyst"}), {"school_ids": [1]})
+    personal = {each.full_name for cube in catalog.cubes.values() for each in cube.dimensions.values() if each.personal}
+    assert personal >= NAMES | {"students.id", "teachers.id", "responses.student_id", "events.user_id"}
+    shown = {
+        each.alias_member
+        for view in catalog.views.values()
+        for each in view.dimensions.values()
+        if may_ask(catalog, context, each.full_name)
+    }
+    assert not personal & (shown | {name for name in personal if may_ask(catalog, context, name)})
+    assert may_ask(catalog, context, "learning.student_pseudonym")
+    for role in ("student", "teacher", "admin"):
+        someone = SecurityContext(frozenset({role}))
+        assert not may_ask(catalog, someone, "students.pseudonym")
+        assert not may_ask(catalog, someone, "learning.student_pseudonym")
+        assert not may_ask(catalog, someone, "student_performance.student_pseudonym")
 
 
 def test_what_changes_is_read_in_its_newest_version(catalog: Catalog) -> None:

@@ -35,9 +35,10 @@ _OPERATOR = SecurityContext(frozenset({"operator"}))
 CALLERS = [
     *[_OPERATOR] * 4,
     SecurityContext(
-        frozenset({"teacher"}), {"user_id": 7, "school_id": 1, "classroom_ids": [1, 2], "student_ids": [3]}
+        frozenset({"teacher"}),
+        {"user_id": 7, "school_id": 1, "school_ids": [1], "classroom_ids": [1, 2], "student_ids": [3]},
     ),
-    SecurityContext(frozenset({"student"}), {"user_id": 3, "school_id": 1, "student_ids": [3]}),
+    SecurityContext(frozenset({"student"}), {"user_id": 3, "school_id": 1, "school_ids": [1], "student_ids": [3]}),
     SecurityContext(),
 ]
 _databases = count(1)
