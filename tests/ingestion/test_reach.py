@@ -75,7 +75,7 @@ async def _fill(record: Record) -> None:
     stay = {"valid_from": now() + 2 * _THEN, "valid_to": now() + _THEN / 2}
     await record.enrol("classroom_id room_a", "user_id left_a", **stay)
     room_a, room_b = ids["classroom_id room_a"], ids["classroom_id room_b"]
-    for name, values in {
+    quizzes: dict[str, dict[str, int | None]] = {
         "of_room_a": {"classroom_id": room_a},
         "of_room_b": {"classroom_id": room_b},
         "by_teacher_a_for_his_rooms": {"created_by": ids["user_id teacher_a"]},
@@ -84,7 +84,8 @@ async def _fill(record: Record) -> None:
         "by_nobody": {},
         "by_nobody_played_in_room_a": {},
         "shared": {"school_id": None},
-    }.items():
+    }
+    for name, values in quizzes.items():
         await record.put("quizzes", f"quiz_id {name}", title=name, **values)
     for name in ("of_room_a", "of_rooms_a_and_b", "of_no_quiz"):
         await record.put("questions", f"question_id {name}", title=name, qtype="free_text")
@@ -93,13 +94,14 @@ async def _fill(record: Record) -> None:
     await record.ask("quiz_id of_room_a", "question_id of_rooms_a_and_b")
     await record.ask("quiz_id of_room_b", "question_id of_rooms_a_and_b")
     await record.ask("quiz_id shared", "question_id shared")
-    for name, quiz, room in (
+    sittings: list[tuple[str, str, int | None]] = [
         ("in_room_a", "by_nobody_played_in_room_a", room_a),
         ("of_shared_quiz_in_room_a", "shared", room_a),
         ("of_room_a_without_room", "of_room_a", None),
         ("of_shared_quiz_without_room", "shared", None),
-    ):
-        await record.put("quiz_sessions", f"session_id {name}", quiz_id=ids[f"quiz_id {quiz}"], classroom_id=room)
+    ]
+    for sitting, quiz, place in sittings:
+        await record.put("quiz_sessions", f"session_id {sitting}", quiz_id=ids[f"quiz_id {quiz}"], classroom_id=place)
 
 
 def _caller(record: Record, sender: str) -> Caller:
@@ -110,7 +112,8 @@ def _caller(record: Record, sender: str) -> Caller:
 
 
 async def test_each_sender_reaches_what_is_his(record: Record, postgres: Postgres) -> None:
-    scope, told = Scope(postgres), {}
+    scope = Scope(postgres)
+    told: dict[tuple[str, str], str] = {}
     for sender in _TABLE["senders"]:
         moment = now() + (_THEN if sender.endswith("_then") else timedelta())
         things = {name: (name.split()[0], record.ids[name]) for name in _TABLE["things"]}
