@@ -24,10 +24,19 @@ from api.audit import routes as audit
 from api.audit.queue import AuditLog
 from api.auth import routes as auth
 from api.auth import session_routes, token_routes
-from api.auth.key_ring import Sealer, derive
+from api.auth.bulk import routes as bulk
+from api.auth.invitations import routes as invitations
+from api.auth.key_ring import KEYS_PURPOSE, Sealer, derive
 from api.auth.keys import Keys
+from api.auth.mail.carrier import carrier
+from api.auth.mail.postman import Postman
 from api.auth.notices import Bell
+from api.auth.oidc import routes as oidc
+from api.auth.oidc.flow import FLOW_PURPOSE
+from api.auth.oidc.service import SchoolLogins, issuers
 from api.auth.passwords import Passwords
+from api.auth.pruning import Pruning
+from api.auth.recovery import routes as recovery
 from api.auth.revocations import Revocations
 from api.auth.service import Accounts
 from api.auth.service_tokens import ServiceTokens
@@ -73,6 +82,8 @@ from ingestion.writer import Writer
 
 BASE = "/api/v1"
 _WEB = Path(__file__).resolve().parent.parent / "web"
+_ACCOUNT_ROOMS = (auth, session_routes, token_routes, recovery, oidc, invitations, bulk)
+_OIDC = ("providers", "{name}/start", "{name}/callback")
 PUBLIC = frozenset(
     {
         "/",
@@ -86,6 +97,10 @@ PUBLIC = frozenset(
         "/openapi.json",
         "/web",
         *(f"{prefix}/auth/{verb}" for prefix in ("", BASE) for verb in ("register", "login", "refresh")),
+        # whoever comes here has a mail's token or a provider's word instead of ours, or learns nothing
+        *(f"{prefix}/auth/password/{verb}" for prefix in ("", BASE) for verb in ("forgot", "reset")),
+        *(f"{prefix}/auth/{path}" for prefix in ("", BASE) for path in ("verify", "verify/resend")),
+        *(f"{prefix}/auth/oidc/{path}" for prefix in ("", BASE) for path in _OIDC),
         "/.well-known/jwks.json",  # public keys are public
         live.SOCKET_PATH,  # its first frame carries the token
     }
@@ -158,13 +173,14 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     app.include_router(queries.router)
     if alone:
         return
-    for part in (auth, session_routes, token_routes):
+    for part in (auth, session_routes, token_routes, recovery, oidc):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(token_routes.jwks_router)
     base = APIRouter(prefix=BASE)
     base.include_router(session_routes.users_router)
-    parts = (auth, session_routes, token_routes, directory, quizzes, responses, events, reports, live, admin)
-    for part in (*parts, audit, privacy):
+    base.include_router(recovery.admin_router)
+    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, events, reports, live, admin, audit, privacy)
+    for part in parts:
         base.include_router(part.router)
     app.include_router(base)
     app.include_router(live.socket_router)
@@ -262,7 +278,7 @@ async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Ser
         if foundation.record is None or loader is None or revocations is None:
             yield services
             return
-        keys = Keys(foundation.record, tokens, Sealer(foundation.secret))
+        keys = Keys(foundation.record, tokens, Sealer(foundation.secret, KEYS_PURPOSE))
         sessions = Sessions(settings, foundation.record, tokens, revocations, foundation.secret)
         async with Watch(keys, revocations, bell), _fed(services, foundation.record, loader, sessions, keys):
             yield services
@@ -289,7 +305,19 @@ async def _fed(
         accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
         service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
         services.record = record
-        services.fed = Fed(accounts, service_tokens, keys, Acceptor(record, writer), writer, loader)
+        postman = Postman(settings, record, carrier(settings), sessions.secret)
+        await stack.enter_async_context(_running(postman))
+        await stack.enter_async_context(_running(Pruning(record)))
+        services.fed = Fed(
+            accounts=accounts,
+            service_tokens=service_tokens,
+            keys=keys,
+            acceptor=Acceptor(record, writer),
+            writer=writer,
+            loader=loader,
+            postman=postman,
+            school_logins=SchoolLogins(record, accounts, issuers(settings), Sealer(sessions.secret, FLOW_PURPOSE)),
+        )
         door = live_door(settings, record, partial(authenticate_person, services), writer, services.audit)
         sessions.revocations.listeners.append(door.hub.expel)
         services.extra = {"live": door}
@@ -298,9 +326,9 @@ async def _fed(
 
 
 @asynccontextmanager
-async def _running(loader: Loader) -> AsyncIterator[None]:
+async def _running(part: Loader | Postman | Pruning) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(loader.run(stop))
+    task = asyncio.create_task(part.run(stop))
     try:
         yield
     finally:

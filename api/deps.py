@@ -21,6 +21,8 @@ from engine.query.access import SecurityContext
 
 if TYPE_CHECKING:
     from api.auth.keys import Keys
+    from api.auth.mail.postman import Postman
+    from api.auth.oidc.service import SchoolLogins
     from api.auth.service import Accounts
     from api.auth.service_tokens import ServiceTokens
     from api.auth.tokens import Tokens
@@ -46,6 +48,8 @@ class Fed:
     acceptor: Acceptor
     writer: Writer
     loader: Loader
+    postman: Postman
+    school_logins: SchoolLogins
 
 
 @dataclass

@@ -6,12 +6,31 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-zA-Z0-9.\-\[\]:]+$")]
 _SECRETS = Path("/run/secrets")
 _HOME = Path(__file__).resolve().parent.parent
+
+
+class OidcProvider(BaseModel):
+    """An identity provider of one school (OpenID Connect), and whom it may bring in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    title: str = Field(min_length=1, max_length=100)
+    issuer: str = Field(pattern=r"^(https://|http://(127\.0\.0\.1|localhost)(:|/|$))")
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    school_id: int = Field(ge=1)
+    domains: list[str] = Field(default_factory=list)
+    trust_email: bool = False
+    default_role: Literal["student", "teacher"] | None = None
+    role_claim: str | None = None
+    roles: dict[str, Literal["student", "teacher"]] = Field(default_factory=dict)
+    scopes: str = "openid email profile"
 
 
 class Settings(BaseSettings):
@@ -70,12 +89,42 @@ class Settings(BaseSettings):
         le=60,
         description="How long the refresh token before the newest gives the same successor again (a lost answer).",
     )
-    open_registration: bool = Field(True, description="Whether anybody may register as a student or a teacher.")
     self_export: bool = Field(
         True, description="Whether a person may export his own data himself; an admin of his school always may."
     )
     cors_origins: list[Origin] = Field(
         default_factory=list, description="Web origins (https://app.example.org) that may call the API; `*` is refused."
+    )
+    open_registration: bool = Field(
+        False,
+        description="Whether anybody may register without an invitation, and found a school; "
+        "it also lets anybody find out whether an address has an account.",
+    )
+    unverified_login: bool = Field(
+        True, description="Whether somebody may log in who gave an address himself and has not proved it yet."
+    )
+    password_min_length: int = Field(8, ge=8, le=64, description="How many characters a new password has at least.")
+    public_url: str = Field(
+        "http://127.0.0.1:9090",
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        description="The address at which people reach this server: links in mails, the way back from OpenID Connect.",
+    )
+    smtp_host: str | None = Field(
+        None, description="The mail server; without one mails are files in `outbox` of the data folder."
+    )
+    smtp_port: int = Field(587, ge=1, le=65535, description="The port of the mail server.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the way to the mail server is kept secret; none only inside one machine."
+    )
+    smtp_user: str | None = Field(None, description="The log-in at the mail server.")
+    smtp_password: SecretStr | None = Field(None, description="The password at the mail server.")
+    smtp_ca_file: Path | None = Field(
+        None, description="A PEM file with the authority of the mail server's certificate."
+    )
+    mail_from: str = Field("EduAnalytics <eduanalytics@localhost>", description="The sender of our mails.")
+    mail_language: Literal["en", "de"] = Field("en", description="The language of mails to people who chose none.")
+    oidc_providers: list[OidcProvider] = Field(
+        default_factory=list, description="Schools' identity providers, as a JSON list; docs/how-to/accounts.md."
     )
     docs: bool = Field(True, description="Whether /docs and /openapi.json are served.")
 

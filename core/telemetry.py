@@ -28,6 +28,7 @@ query_seconds = Histogram("query_duration_seconds", "ClickHouse query duration."
 limits_refused = Counter("limits_refused_total", "Requests over the limit of their class.", ["limit"])
 limits_unchecked = Counter("limits_unchecked_total", "Requests let through while Valkey was away.", ["limit"])
 guesses_refused = Counter("guesses_refused_total", "Log-ins and codes refused until some time has passed.", ["purpose"])
+mails = Counter("mails_total", "Mails that were sent, postponed after a failure, or given up.", ["kind", "outcome"])
 sockets = Gauge("websocket_connections_active", "Open live sockets.")
 
 

@@ -16,11 +16,31 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _NONCE = 12
+KEYS_PURPOSE = "eduanalytics signing keys, AES-GCM"
 
 
 def derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
     """A key for one purpose from the installation's secret (HKDF-SHA256, RFC 5869)."""
     return HKDF(SHA256(), length, salt=None, info=purpose.encode()).derive(secret)
+
+
+class Sealer:
+    """AES-GCM with a key for one purpose; a name is part of what is sealed, so that two cannot be exchanged."""
+
+    def __init__(self, secret: bytes, purpose: str) -> None:
+        self._cipher = AESGCM(derive(secret, purpose))
+
+    def seal(self, raw: bytes, name: str) -> bytes:
+        """What may be kept where others read or write."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, raw, name.encode())
+
+    def open(self, sealed: bytes, name: str) -> bytes | None:
+        """What was sealed; None when it was sealed with another secret or name, or tampered with."""
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
+        except (InvalidTag, ValueError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -40,31 +60,21 @@ class SigningKey:
         """Its name in the header of a token."""
         return hashlib.sha256(self.public.public_bytes_raw()).hexdigest()[:16]
 
+    def sealed(self, sealer: Sealer) -> bytes:
+        """What the record keeps of it."""
+        return sealer.seal(self.private.private_bytes_raw(), self.kid)
+
+    @classmethod
+    def opened(cls, sealer: Sealer, kid: str, sealed: bytes, state: str) -> SigningKey | None:
+        """The key of a row; None when our secret did not seal it under this name."""
+        raw = sealer.open(sealed, kid)
+        return None if raw is None else cls(Ed25519PrivateKey.from_private_bytes(raw), state)
+
     @property
     def jwk(self) -> dict[str, str]:
         """The public part as RFC 8037 writes it."""
         x = base64.urlsafe_b64encode(self.public.public_bytes_raw()).rstrip(b"=").decode()
         return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": self.kid, "use": "sig", "alg": "EdDSA"}
-
-
-class Sealer:
-    """Private keys under AES-GCM; the key's name is part of what is sealed, so that rows cannot be exchanged."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(derive(secret, "eduanalytics signing keys, AES-GCM"))
-
-    def seal(self, key: SigningKey) -> bytes:
-        """What the record keeps."""
-        nonce = os.urandom(_NONCE)
-        return nonce + self._cipher.encrypt(nonce, key.private.private_bytes_raw(), key.kid.encode())
-
-    def open(self, kid: str, sealed: bytes, state: str) -> SigningKey | None:
-        """The key; None when it was sealed with another secret, or tampered with."""
-        try:
-            raw = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], kid.encode())
-        except (InvalidTag, ValueError):
-            return None
-        return SigningKey(Ed25519PrivateKey.from_private_bytes(raw), state)
 
 
 class KeyRing:

@@ -99,12 +99,12 @@ class Keys:
     async def _insert(self, connection: Connection, state: str) -> None:
         key = SigningKey(Ed25519PrivateKey.generate(), state)
         public = key.public.public_bytes_raw()
-        values = {"kid": key.kid, "public": public, "sealed": self.sealer.seal(key), "state": state}
+        values = {"kid": key.kid, "public": public, "sealed": key.sealed(self.sealer), "state": state}
         await connection.execute(_INSERT, values)
 
     def _opened(self, rows: list[dict[str, Any]]) -> list[SigningKey]:
         """Those that our secret opens: nobody who can only write to the database makes a key."""
-        found = (self.sealer.open(row["kid"], row["sealed"], row["state"]) for row in rows)
+        found = (SigningKey.opened(self.sealer, row["kid"], row["sealed"], row["state"]) for row in rows)
         return [key for key in found if key is not None]
 
 

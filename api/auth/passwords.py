@@ -12,12 +12,14 @@ import re
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 
 import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+_LIGHT_PREFIX = "$argon2id$v=19$m=1024,t=1,p=1$"
+"""For passwords of chance (59 bits): nobody finds those from a hash, and a class list has thousands."""
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
 """A cost above 15 takes longer than anybody waits: such a hash is refused instead of computed."""
 _NICE = 10
@@ -31,6 +33,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
+        self._light = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
@@ -44,6 +47,14 @@ class Passwords:
         """The hash to keep."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
 
+    async def light(self, passwords: list[str]) -> list[str]:
+        """The hashes of passwords that we made ourselves by chance."""
+        work = partial(self._hash_lightly, passwords)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _hash_lightly(self, passwords: list[str]) -> list[str]:
+        return [self._light.hash(password) for password in passwords]
+
     async def matches(self, password: str, kept: str | None) -> bool:
         """Whether it is the password; takes the same time when nothing is kept (an unknown address)."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._check, password, kept)
@@ -52,6 +63,8 @@ class Passwords:
         if kept and _BCRYPT.fullmatch(kept):
             return _matches_bcrypt(password, kept)
         dummy = self._dummy  # made at the first check, whatever it is for
+        if kept and kept.startswith(_LIGHT_PREFIX):
+            self._check(password, None)  # so that a wrong password takes as long as for any other account
         try:
             return self._hasher.verify(kept or dummy, password) and kept is not None
         except (Argon2Error, InvalidHashError):

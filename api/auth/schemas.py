@@ -8,24 +8,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from api.auth.addresses import Email
+from api.auth.policy import Password, TypedPassword
 from api.auth.scopes import TokenScope
 from api.fields import Body, Id, Name, TimeZone
 
-Email = Annotated[
-    str,
-    StringConstraints(
-        strip_whitespace=True,
-        to_lower=True,
-        min_length=3,
-        max_length=254,
-        pattern=r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$",
-    ),
-]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=200)]
+Language = Literal["en", "de"]
 
 
 class Registration(Body):
-    """A new account: in a school that exists (student, teacher), or the first admin of a new school."""
+    """A new account: with the code of an invitation, which says where and as what.
+
+    Where registration is open also without: in a school that exists (student, teacher), or as the first admin of a
+    new school."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -34,8 +29,7 @@ class Registration(Body):
                     "name": "Ada Example",
                     "email": "ada@example.org",
                     "password": "correct horse battery",
-                    "role": "student",
-                    "school_id": 1,
+                    "code": "K7QM-XD3H",
                 },
                 {
                     "name": "Head Teacher",
@@ -51,6 +45,8 @@ class Registration(Body):
     name: Name
     email: Email
     password: Password
+    code: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    language: Language | None = None
     role: Literal["student", "teacher", "admin"] = "student"
     school_id: Id | None = None
     school_name: Name | None = None
@@ -58,13 +54,14 @@ class Registration(Body):
 
 
 class Login(Body):
-    """An address and a password."""
+    """An address (or a user name) and a password; a one-time password also needs the one that comes in its place."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": "ada@example.org", "password": "correct horse battery"}]}
     )
-    email: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=254)]
-    password: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    email: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=254)]
+    password: TypedPassword
+    new_password: Password | None = None
 
 
 class Refresh(Body):
@@ -81,6 +78,7 @@ class User(BaseModel):
     role: str
     name: str
     email: str | None
+    username: str | None = Field(None, description="What somebody without an address logs in with.")
     external_id: str | None = None
     consent: bool | None = None
     created_at: datetime

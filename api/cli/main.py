@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, ask, data, demo, keys, people, serve
+from api.cli import access, ask, data, demo, keys, people, serve, users
 
 app = typer.Typer(
     name="eduanalytics",
@@ -27,8 +27,8 @@ for command in (
     app.command()(command)
 app.command("import")(data.import_folder)
 app.add_typer(ask.models_app, name="models")
+app.add_typer(users.users_app, name="users")
 app.add_typer(keys.keys_app, name="keys")
-app.add_typer(people.users_app, name="users")
 app.add_typer(people.audit_app, name="audit")
 
 

@@ -10,8 +10,8 @@ import typer
 from api.cli.client import api, get, quiet, read, read_settings, run
 from api.cli.options import Data, Output
 from api.cli.output import Format, complain, console, print_record, print_rows
+from api.cli.users import users_app
 
-users_app = typer.Typer(no_args_is_help=True, help="Export a person's data; say which schools an analyst reads.")
 audit_app = typer.Typer(no_args_is_help=True, help="Who saw or changed whose data, and whether that log is whole.")
 Target = Annotated[Path | None, typer.Option("--output", "-o", help="The file; without it person_<number>.zip.")]
 Person = Annotated[int, typer.Argument(help="The person's number.")]

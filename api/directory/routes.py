@@ -41,7 +41,8 @@ _OPERATOR = [Depends(require("operator"))]
 def directory(services: ServicesDep) -> Directory:
     """The directory over the record."""
     accounts = services.ingestion.accounts
-    return Directory(services.postgres, services.identities, accounts.passwords, accounts.sessions.revocations)
+    revocations = accounts.sessions.revocations
+    return Directory(services.postgres, services.identities, accounts.passwords, revocations, services.settings)
 
 
 DirectoryDep = Annotated[Directory, Depends(directory)]
@@ -203,7 +204,7 @@ async def change_user(
     scope: ScopeDep,
     trail: Annotated[Trail, Depends(audited("user.changed"))],
 ) -> Envelope[User]:
-    """Change an account: your own name and password; an admin changes all of it."""
+    """Change an account: your own name; an admin changes all of it (your own password: POST /auth/password)."""
     return ok(await directory.change_user(scope, trail, user_id, change), "User changed.")
 
 

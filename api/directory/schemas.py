@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.auth.schemas import Email, Password
+from api.auth.addresses import Email
+from api.auth.policy import Password
 from api.fields import Body, ExternalId, Id, Moment, Name, TimeZone
 
 Role = Literal["student", "teacher", "admin", "analyst", "operator"]
@@ -93,7 +94,8 @@ class NewUser(Body):
 
 
 class UserChange(Body):
-    """What of an account changes: name and password by its owner, all of it by an admin; consent null: not said."""
+    """What of an account changes: the name by its owner, all of it by an admin (not his own address and password);
+    consent null: not said."""
 
     name: Name | None = None
     email: Email | None = None

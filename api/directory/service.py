@@ -10,6 +10,7 @@ from psycopg.errors import ExclusionViolation, UniqueViolation
 from api.audit.trail import Trail
 from api.auth import store as account_store
 from api.auth.passwords import Passwords
+from api.auth.policy import check_password
 from api.auth.revocations import Revocations, end_sessions, end_user
 from api.auth.schemas import User
 from api.directory import store
@@ -32,8 +33,9 @@ from api.scope import Scope
 from api.sql import written
 from core.errors import Conflict, Forbidden, InvalidField, NotFound
 from core.postgres import Connection, Postgres
+from core.settings import Settings
 
-_OWN_FIELDS = {"name", "password"}
+_OWN_FIELDS = {"name"}
 _FLAGS = {"consent_basis", "share_with_network", "retention_months"}
 _SCHOOLLESS = {"analyst", "operator"}
 
@@ -46,6 +48,7 @@ class Directory:
     identities: Identities
     passwords: Passwords
     revocations: Revocations
+    settings: Settings
 
     async def find(self, table: str, noun: str, scope: Scope, row_id: int) -> dict[str, Any]:
         """A row that the caller may see; not visible and not there are the same `NotFound`."""
@@ -112,6 +115,8 @@ class Directory:
         school_id = None if wish.role in _SCHOOLLESS else scope.school_for(wish.school_id)
         if school_id is not None:
             await self.find("schools", "school", scope, school_id)
+        if wish.password:
+            self._check_password(wish.password, wish.name, wish.email)
         hashed = await self.passwords.hash(wish.password) if wish.password else None
         async with self.postgres.transaction() as connection:
             row = await account_store.insert_user(
@@ -129,11 +134,12 @@ class Directory:
         return User(**row)
 
     async def change_user(self, scope: Scope, trail: Trail, user_id: int, change: UserChange) -> User:
-        """By its owner (name, password) or an admin; a new password or role ends the account's log-ins."""
+        """By its owner (name) or an admin; a new password or role ends the account's log-ins."""
         user = await self.find("users", "user", scope, user_id)
         self._check_change(scope, user, change)
         values = changed(change) | {"id": user_id, "password_hash": None}
         if change.password:
+            self._check_password(change.password, change.name or user["name"], change.email or user["email"])
             values["password_hash"] = await self.passwords.hash(change.password)
         try:
             async with self.postgres.transaction() as connection:
@@ -146,10 +152,17 @@ class Directory:
         await self.revocations.announce()
         return User(**row)
 
+    def _check_password(self, password: str, name: str, email: str | None) -> None:
+        check_password(password, self.settings.password_min_length, name=name, email=email)
+
     def _check_change(self, scope: Scope, user: dict[str, Any], change: UserChange) -> None:
         own = user["id"] == scope.principal.user_id
         if not scope.whole_school and not (own and change.model_fields_set <= _OWN_FIELDS):
-            raise Forbidden("You may change your own name and password; an admin changes the rest.")
+            raise Forbidden("You may change your own name; an admin changes the rest.")
+        if own and change.password:
+            raise Forbidden("Change your own password by POST /auth/password.", code="own_password")
+        if own and change.email not in (None, user["email"]):
+            raise Forbidden("You cannot change your own address; another admin can.", code="own_email")
         if own and change.disabled:
             raise Forbidden("You cannot disable your own account; another admin can.")
         if _SCHOOLLESS & {change.role, user["role"]} and change.role not in (None, user["role"]):

@@ -29,7 +29,7 @@ _TABLES = {
         "(%(school_id)s::bigint is null or school_id = %(school_id)s)",
     ),
     "users": (
-        "id, school_id, role, name, email, external_id, consent, created_at",
+        "id, school_id, role, name, email, username, external_id, consent, created_at",
         SEES_USER,
         """(%(school_id)s::bigint is null or school_id = %(school_id)s) and (%(role)s::text is null or role = %(role)s)
         and (%(email)s::text is null or lower(email) = lower(%(email)s)) and (%(id)s::bigint is null or id = %(id)s)
@@ -64,10 +64,13 @@ where id = %(id)s returning *"""
 UPDATE_USER = """
 update users set name = coalesce(%(name)s, name), email = coalesce(%(email)s, email), role = coalesce(%(role)s, role),
     password_hash = coalesce(%(password_hash)s, password_hash),
+    one_time_until = case when %(password_hash)s::text is null then one_time_until end,
+    email_verified_at = case when %(email)s::text is null or email = %(email)s then email_verified_at end,
+    email_source = case when %(email)s::text is null or email = %(email)s then email_source else 'school' end,
     disabled_at = case when %(disabled)s then coalesce(disabled_at, now()) when not %(disabled)s then null
                        else disabled_at end,
     consent = case when %(has_consent)s then %(consent)s else consent end
-where id = %(id)s returning id, school_id, role, name, email, external_id, consent, created_at"""
+where id = %(id)s returning id, school_id, role, name, email, username, external_id, consent, created_at"""
 INSERT_ENROLMENT = """
 insert into enrolments (school_id, classroom_id, user_id, role, valid_from)
 values (%(school_id)s, %(classroom_id)s, %(user_id)s, %(role)s, coalesce(%(valid_from)s, now())) returning *"""

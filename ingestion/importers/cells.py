@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 
 import orjson
 
+from core.addresses import canonical
 from core.errors import nearest
 from ingestion.importers.tables import LONG_AGO, Column
 
@@ -175,6 +176,13 @@ def _zone(_: Column, cell: str) -> str:
     raise BadCell("is not a time zone" + (f"; did you mean {near[0]}?" if near else ""))
 
 
+def _address(_: Column, cell: str) -> str:
+    try:
+        return canonical(cell)
+    except ValueError:
+        raise BadCell("is not an e-mail address") from None
+
+
 _READERS: dict[str, Callable[[Column, str], Any]] = {
     "key": _text,
     "text": _text,
@@ -187,4 +195,5 @@ _READERS: dict[str, Callable[[Column, str], Any]] = {
     "texts": _texts,
     "choice": _choice,
     "zone": _zone,
+    "address": _address,
 }

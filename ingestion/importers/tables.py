@@ -18,6 +18,7 @@ KINDS = {
     "texts": "text[]",
     "choice": "text",
     "zone": "text",
+    "address": "text",
 }
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -110,7 +111,7 @@ _ALL = (
             _NAME,
             _EXTERNAL,
             _ATTRS,
-            Column("email", limit=254, extra=True),
+            Column("email", "address", extra=True),
             Column("password_hash", internal=True, extra=True),
         ),
         fixed=("email", "password_hash"),

@@ -6,9 +6,18 @@ alter table users add constraint users_role_check
     check (role in ('student', 'teacher', 'admin', 'analyst', 'operator'));
 alter table users drop constraint users_check;
 alter table users add constraint users_school_check check (school_id is not null or role in ('analyst', 'operator'));
+-- email_source: the school vouches for an address that an admin or its provider gave, a person only for what he proves.
+-- username: how somebody without an address logs in (no @ in it). one_time_until: the password must be changed at the
+-- next log-in, which must happen before then.
 alter table users
     add column email_verified_at timestamptz,
+    add column email_source      text not null default 'school' check (email_source in ('school', 'person')),
+    add column username          text check (username ~ '^[^@[:upper:][:space:]]{3,64}$'),
+    add column one_time_until    timestamptz,
+    add column language          text check (language in ('en', 'de')),
     add column disabled_at       timestamptz;
+create unique index users_username on users (username) where username is not null;
+create index users_external on users (school_id, external_id) where external_id is not null;
 
 create table analyst_schools (
     user_id    bigint not null references users,
@@ -83,6 +92,23 @@ create table mail_tokens (
     used_at    timestamptz
 );
 create index mail_tokens_user on mail_tokens (user_id);
+
+-- A mail to write: who and what about, no secret (its token is made when it is sent). A letter that was sent is deleted.
+create table letters (
+    id            uuid primary key,
+    kind          text not null check (kind in
+        ('verify_email', 'reset_password', 'welcome', 'invitation', 'password_changed')),
+    email         text not null check (length(email) between 3 and 254),
+    language      text check (language in ('en', 'de')),
+    invitation_id uuid references invitations,
+    created_at    timestamptz not null default now(),
+    expires_at    timestamptz not null,
+    next_try_at   timestamptz not null default now(),
+    tries         int not null default 0
+);
+create unique index letters_once on letters
+    (kind, lower(email), coalesce(invitation_id, '00000000-0000-0000-0000-000000000000'));
+create index letters_due on letters (next_try_at);
 
 -- A token for a script or an app: a principal of its own with the rights of its maker, or fewer.
 create table service_tokens (

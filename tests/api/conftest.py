@@ -82,7 +82,8 @@ def fault(response: httpx2.Response, status: int, code: str | None = None) -> di
 
 def make_stores(postgres: Postgres, warehouse: Warehouse, folder: Path, **chosen: Any) -> Stores:
     """Open stores for `create_app`."""
-    settings = Settings(data_dir=folder, **{"loader_poll_ms": 50, "log_level": "error", **_NO_LIMITS, **chosen})
+    usual = {"loader_poll_ms": 50, "log_level": "error", "open_registration": True}
+    settings = Settings(data_dir=folder, **{**usual, **_NO_LIMITS, **chosen})
     configure_logging(settings)
     return Stores(settings, postgres, warehouse, SECRET, DataFolder(folder))
 

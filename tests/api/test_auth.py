@@ -91,11 +91,13 @@ async def test_both_prefixes_lead_to_the_same_log_in(client: httpx2.AsyncClient)
         data(await client.post(f"{prefix}/auth/refresh", json={"refresh_token": pair["refresh_token"]}))
 
 
-async def test_a_new_password_ends_every_log_in(client: httpx2.AsyncClient) -> None:
+async def test_a_new_password_ends_every_other_log_in(client: httpx2.AsyncClient) -> None:
     person = await register(client, "admin", school_name="S")
-    change = {"password": "another good password"}
-    data(await person.call("PATCH", f"/api/v1/users/{person.id}", json=change))
-    fault(await person.get("/api/v1/users/me"), 401, "session_ended")
+    other = await login(client, person.email)
+    change = {"current_password": PASSWORD, "new_password": "another good password"}
+    data(await person.post("/auth/password", change))
+    data(await person.get("/api/v1/users/me"))
+    fault(await other.get("/api/v1/users/me"), 401, "session_ended")
     fault(await client.post("/auth/login", json={"email": person.email, "password": PASSWORD}), 401)
 
 

@@ -31,6 +31,7 @@ class Process:
             "EDU_SECRET_KEY": "k" * 40,
             "EDU_DATA_DIR": str(folder),
             "EDU_LOG_LEVEL": "warning",
+            "EDU_OPEN_REGISTRATION": "true",
         }
         self.inner = subprocess.Popen([sys.executable, "-m", "api.cli", *arguments], env=environment)
 

@@ -11,7 +11,7 @@ import httpx2
 import jwt
 from fastapi import FastAPI
 
-from api.auth.key_ring import Sealer
+from api.auth.key_ring import KEYS_PURPOSE, Sealer, SigningKey
 from api.auth.keys import Keys
 from api.auth.tokens import Tokens
 from core.postgres import Postgres
@@ -26,7 +26,7 @@ def _kid(token: str) -> str:
 
 
 async def test_two_servers_that_start_at_once_make_one_key(postgres: Postgres) -> None:
-    made = [Keys(postgres, Tokens(SECRET, timedelta(minutes=5)), Sealer(SECRET)) for _ in range(4)]
+    made = [Keys(postgres, Tokens(SECRET, timedelta(minutes=5)), Sealer(SECRET, KEYS_PURPOSE)) for _ in range(4)]
     await asyncio.gather(*(keys.ensure() for keys in made))
     rows = await postgres.fetch("select state from signing_keys order by state")
     assert [row["state"] for row in rows] == ["current", "next"]
@@ -88,7 +88,7 @@ async def test_a_key_that_our_secret_did_not_seal_is_not_trusted(
     services = application.state.services
     stranger = Tokens(b"another secret, thirty-two bytes.", timedelta(minutes=5))
     await postgres.fetch("delete from signing_keys")
-    await Keys(postgres, stranger, Sealer(b"another secret, thirty-two bytes.")).ensure()
+    await Keys(postgres, stranger, Sealer(b"another secret, thirty-two bytes.", KEYS_PURPOSE)).ensure()
     await services.ingestion.keys.load()
     assert stranger.keys.current.kid not in {key["kid"] for key in services.tokens.keys.published()}
     data(await (await register(client, "admin", school_name="S")).get("/api/v1/users/me"))
@@ -97,12 +97,12 @@ async def test_a_key_that_our_secret_did_not_seal_is_not_trusted(
 
 
 def test_sealed_keys_cannot_be_exchanged_or_changed() -> None:
-    sealer, ring = Sealer(SECRET), Tokens(SECRET, timedelta(minutes=5)).keys
-    sealed = sealer.seal(ring.installation)
-    opened = sealer.open(ring.installation.kid, sealed, "current")
+    sealer, ring = Sealer(SECRET, KEYS_PURPOSE), Tokens(SECRET, timedelta(minutes=5)).keys
+    sealed = ring.installation.sealed(sealer)
+    opened = SigningKey.opened(sealer, ring.installation.kid, sealed, "current")
     assert opened is not None
     assert opened.kid == ring.installation.kid
     assert ring.installation.private.private_bytes_raw() not in sealed
-    assert sealer.open("another", sealed, "current") is None
-    assert sealer.open(ring.installation.kid, sealed[:-1] + bytes([sealed[-1] ^ 1]), "current") is None
-    assert sealer.open(ring.installation.kid, b"", "current") is None
+    assert SigningKey.opened(sealer, "another", sealed, "current") is None
+    assert SigningKey.opened(sealer, ring.installation.kid, sealed[:-1] + bytes([sealed[-1] ^ 1]), "current") is None
+    assert SigningKey.opened(sealer, ring.installation.kid, b"", "current") is None

@@ -51,6 +51,18 @@ def test_cells_become_values(folder: Path, postgres_url: str, ask: Ask) -> None:
     assert (event["event_name"], event["app"], event["props"]) == ("content_viewed", "notebook", {"page": 3})
 
 
+def test_addresses_come_in_their_one_form(folder: Path, postgres_url: str, ask: Ask, tmp_path: Path) -> None:
+    path = folder / "users.csv.gz"
+    header, *rows = gzip.decompress(path.read_bytes()).decode().splitlines()
+    given = ["Ada@BÜCHER.example", "no address", "", ""]
+    lines = [f"{header},email", *(f"{row},{email}" for row, email in zip(rows, given, strict=True))]
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    import_folder(postgres_url, folder, rejects=tmp_path / "r.csv")
+    assert ask("select email from users where email is not null") == [{"email": "ada@xn--bcher-kva.example"}]
+    first = _rejects(tmp_path / "r.csv")[0]
+    assert (first["column"], first["reason"]) == ("email", "is not an e-mail address")
+
+
 def test_a_session_without_a_start_keeps_the_moment_of_its_ids(folder: Path, postgres_url: str, ask: Ask) -> None:
     import_folder(postgres_url, folder)
     ids = ask("select response_id from responses order by 1")

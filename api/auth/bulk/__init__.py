@@ -1,0 +1,1 @@
+"""A school's accounts in one request, as JSON or CSV.  routes → sheet (rows) → service (rules) → store (SQL)."""
