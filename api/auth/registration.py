@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from api.audit.trail import record
 from api.auth import store
 from api.auth.codes import code_hash
 from api.auth.invitations import store as invitations
@@ -16,6 +17,7 @@ from api.auth.mail.postman import Postman
 from api.auth.passwords import Passwords
 from api.auth.policy import check_password
 from api.auth.schemas import Registration, User
+from api.principal import Principal
 from core.clock import now
 from core.errors import Forbidden, InvalidField, NotFound
 from core.postgres import Connection, Postgres
@@ -45,6 +47,8 @@ class Registrations:
             user = await (_invited(connection, wish, code, hashed) if code else _founded(connection, wish, hashed))
             if user["email_verified_at"] is None:
                 await letters.write(connection, "verify_email", wish.email, wish.language)
+            maker = Principal(user["role"], user["id"], user["school_id"])
+            await record(connection, maker, "account.registered", subjects=[user["id"]], role=user["role"])
         self.postman.wake()
         log.info("user_registered", user_id=user["id"], school_id=user["school_id"], role=user["role"])
         return User(**user)

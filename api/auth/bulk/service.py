@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from api.audit.trail import record
 from api.auth.bulk import store
 from api.auth.bulk.schemas import ListedUser, Outcome, Outcomes
 from api.auth.codes import new_username, one_time_password
@@ -95,6 +96,7 @@ class Lists:
                 await work.bring(index, user) if isinstance(user, ListedUser) else user
                 for index, user in enumerate(read)
             ]
+            await _record(connection, scope, school_id, items)
         self.identities.forget()
         self.postman.wake()
         return _told(school_id, until, items)
@@ -194,6 +196,15 @@ def _read(index: int, row: Any) -> ListedUser | Outcome:
         first = error.errors(include_url=False, include_input=False)[0]
         message = f"{'.'.join(map(str, first['loc'])) or 'row'}: {first['msg']}"
         return Outcome(index=index, status="refused", code="invalid_field", message=message)
+
+
+async def _record(connection: Connection, scope: Scope, school_id: int, items: list[Outcome]) -> None:
+    """Who was made and who was only found."""
+    made, found = (
+        [item.user_id for item in items if item.status == status and item.user_id] for status in ("created", "exists")
+    )
+    told = {"subjects": sorted({*made, *found}), "school_id": school_id}
+    await record(connection, scope.principal, "users.brought", **told, created=len(made), existing=len(found))
 
 
 def _told(school_id: int, until: datetime, items: list[Outcome]) -> Outcomes:

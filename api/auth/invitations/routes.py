@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends
 
+from api.audit.trail import Trail, audited
 from api.auth.invitations.schemas import Invitation, MadeInvitation, NewInvitation
 from api.auth.invitations.service import Invitations
 from api.deps import ServicesDep, require
@@ -28,10 +29,15 @@ InvitationsDep = Annotated[Invitations, Depends(invitations)]
 
 @router.get("")
 async def list_invitations(
-    invitations: InvitationsDep, scope: ScopeDep, paging: PagingDep
+    invitations: InvitationsDep,
+    scope: ScopeDep,
+    paging: PagingDep,
+    trail: Annotated[Trail, Depends(audited("invitation.listed"))],
 ) -> Envelope[Page[Invitation]]:
     """The invitations of your school, the newest first; a teacher's own for the classrooms that are his."""
-    return ok(await invitations.page(scope, paging))
+    found = await invitations.page(scope, paging)
+    await trail.note(rows=len(found.items))
+    return ok(found)
 
 
 @router.post("", status_code=201)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from api.audit.trail import record
 from api.auth.codes import JOIN_LENGTH, MAILED_LENGTH, code_hash, new_code
 from api.auth.invitations import store
 from api.auth.invitations.schemas import Invitation, MadeInvitation, NewInvitation
@@ -50,6 +51,8 @@ class Invitations:
                 await letters.write(
                     connection, "invitation", wish.email, wish.language, days=wish.days, invitation_id=row["id"]
                 )
+            told = {"school_id": school_id, "target": f"invitation={row['id']}", "role": wish.role}
+            await record(connection, scope.principal, "invitation.made", **told)
         self.postman.wake()
         log.info("invitation_made", invitation_id=row["id"], school_id=school_id, role=wish.role)
         return MadeInvitation(**row, code=None if wish.email else code)
@@ -71,9 +74,12 @@ class Invitations:
 
     async def revoke(self, scope: Scope, invitation_id: UUID) -> Invitation:
         """Take one back: its code is not good any more."""
-        row = await store.revoke(self.postgres, scope.parameters, invitation_id)
-        if row is None:
-            raise NotFound("There is no such invitation.")
+        async with self.postgres.transaction() as connection:
+            row = await store.revoke(connection, scope.parameters, invitation_id)
+            if row is None:
+                raise NotFound("There is no such invitation.")
+            told = {"school_id": row["school_id"], "target": f"invitation={invitation_id}"}
+            await record(connection, scope.principal, "invitation.revoked", **told)
         log.info("invitation_revoked", invitation_id=str(invitation_id))
         return Invitation(**row)
 

@@ -56,13 +56,14 @@ async def page(postgres: Postgres, scope: dict[str, Any], paging: Paging) -> tup
     return rows, await counted(postgres, f"select count(*) as n from invitations where {_SEES}", values)
 
 
-async def revoke(postgres: Postgres, scope: dict[str, Any], invitation_id: UUID) -> dict[str, Any] | None:
+async def revoke(connection: Connection, scope: dict[str, Any], invitation_id: UUID) -> dict[str, Any] | None:
     """Take one back that the caller may see; again is no mistake."""
-    return await postgres.fetch_one(
+    cursor = await connection.execute(
         f"""update invitations set revoked_at = coalesce(revoked_at, now())
             where {_SEES} and invitations.id = %(id)s returning {_SHOWN}""",
         scope | {"id": invitation_id},
     )
+    return await cursor.fetchone()
 
 
 async def is_usable(postgres: Postgres, code_hash: bytes, email: str) -> bool:

@@ -24,8 +24,9 @@ _GOOD = """
 m.token_hash = %(token_hash)s and m.purpose = %(purpose)s and m.used_at is null and m.expires_at > now()
 and u.id = m.user_id and u.disabled_at is null and lower(u.email) = lower(m.email)
 """
-_FIND = f"select u.id, u.name, u.email from mail_tokens m, users u where {_GOOD}"
-_TAKE = f"update mail_tokens m set used_at = now() from users u where {_GOOD} returning u.id, u.name, u.email"
+_OWNER = "u.id, u.name, u.email, u.role, u.school_id"
+_FIND = f"select {_OWNER} from mail_tokens m, users u where {_GOOD}"
+_TAKE = f"update mail_tokens m set used_at = now() from users u where {_GOOD} returning {_OWNER}"
 _END = (
     "update mail_tokens set used_at = now() where user_id = %(user_id)s and purpose = %(purpose)s and used_at is null"
 )
@@ -44,7 +45,7 @@ async def keep(connection: Connection, user: dict[str, Any], token: str, purpose
 
 
 async def find(connection: Connection, token: str, purpose: Purpose) -> dict[str, Any] | None:
-    """Whose a good token is: id, name, email."""
+    """Whose a good token is: id, name, email, role, school_id."""
     cursor = await connection.execute(_FIND, {"token_hash": token_hash(token), "purpose": purpose})
     return await cursor.fetchone()
 

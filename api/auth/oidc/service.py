@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from api.audit.trail import record
 from api.auth import store as accounts_store
 from api.auth.addresses import domain_of
 from api.auth.key_ring import Sealer
@@ -21,6 +22,7 @@ from api.auth.oidc.provider import Issuer, refused
 from api.auth.schemas import LoggedIn
 from api.auth.service import Accounts
 from api.fields import clean_name
+from api.principal import Principal
 from core.addresses import canonical
 from core.clock import now
 from core.errors import Forbidden, NotFound
@@ -97,6 +99,8 @@ async def _account(connection: Connection, provider: OidcProvider, claims: dict[
                 code="oidc_not_linked",
             )
         await store.link(connection, provider.issuer, subject, user["id"])
+        owner = Principal(user["role"], user["id"], user["school_id"])
+        await record(connection, owner, "identity.linked", subjects=[user["id"]], provider=provider.name)
         log.info("identity_linked", user_id=user["id"], provider=provider.name)
     if user["school_id"] != provider.school_id or user.get("disabled_at") is not None:
         raise Forbidden("This account is not open here.", code="oidc_no_account")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from starlette.requests import HTTPConnection
 
 from api.auth.recovery.schemas import OneTimePassword, PasswordChange, PasswordReset, Proof, ToAddress
 from api.auth.recovery.service import Recovery
 from api.deps import Caller, ServicesDep, require
 from api.envelope import Envelope, ok
 from api.fields import Id
+from api.limits.throttle import guessing
 from api.scope import ScopeDep
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -30,9 +32,12 @@ RecoveryDep = Annotated[Recovery, Depends(recovery)]
 
 
 @router.post("/password", dependencies=[Depends(require())])
-async def change_password(wish: PasswordChange, caller: Caller, recovery: RecoveryDep) -> Envelope[None]:
+async def change_password(
+    connection: HTTPConnection, wish: PasswordChange, caller: Caller, recovery: RecoveryDep
+) -> Envelope[None]:
     """Change your password; all your other log-ins end."""
-    await recovery.change(caller, wish.current_password, wish.new_password)
+    async with guessing(connection, "password", f"user {caller.user_id}"):
+        await recovery.change(caller, wish.current_password, wish.new_password)
     return ok(None, "Password changed.")
 
 
@@ -44,16 +49,18 @@ async def forgot_password(wish: ToAddress, recovery: RecoveryDep) -> Envelope[No
 
 
 @router.post("/password/reset")
-async def reset_password(wish: PasswordReset, recovery: RecoveryDep) -> Envelope[None]:
+async def reset_password(connection: HTTPConnection, wish: PasswordReset, recovery: RecoveryDep) -> Envelope[None]:
     """Set a new password with the token of the mail (30 minutes, once); every log-in and service token ends."""
-    await recovery.reset(wish.token, wish.password)
+    async with guessing(connection, "reset"):
+        await recovery.reset(wish.token, wish.password)
     return ok(None, "Password set. Log in.")
 
 
 @router.post("/verify")
-async def verify_address(wish: Proof, recovery: RecoveryDep) -> Envelope[None]:
+async def verify_address(connection: HTTPConnection, wish: Proof, recovery: RecoveryDep) -> Envelope[None]:
     """Prove your address with the token of the mail."""
-    await recovery.verify(wish.token)
+    async with guessing(connection, "verify"):
+        await recovery.verify(wish.token)
     return ok(None, "Address confirmed.")
 
 

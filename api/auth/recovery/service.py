@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from api.audit.trail import record
 from api.auth import store
 from api.auth.codes import new_username, one_time_password
 from api.auth.mail import letters, tokens
@@ -51,6 +52,7 @@ class Recovery:
         async with self.postgres.transaction() as connection:
             await self._replace(connection, user, hashed, "password changed")
             await end_sessions(connection, user["id"], "another password", but=principal.session_id)
+            await record(connection, principal, "password.changed", subjects=[user["id"]])
         await self._changed()
 
     async def _account(self, principal: Principal) -> dict[str, Any]:
@@ -96,6 +98,7 @@ class Recovery:
             await self._replace(connection, user, hashed, "reset by mail")
             await store.prove_address(connection, user["id"])
             await end_user(connection, user["id"], "password reset")
+            await record(connection, _owner(user), "password.reset", subjects=[user["id"]])
         await self._changed()
 
     async def verify(self, token: str) -> None:
@@ -106,6 +109,7 @@ class Recovery:
                 raise _spent()
             await store.prove_address(connection, user["id"])
             await tokens.end(connection, user["id"], "verify_email")
+            await record(connection, _owner(user), "address.verified", subjects=[user["id"]])
         log.info("address_verified", user_id=user["id"])
 
     async def hand_out(self, scope: Scope, user_id: int) -> OneTimePassword:
@@ -125,9 +129,16 @@ class Recovery:
             row = (await cursor.fetchall())[0]
             await tokens.end(connection, user_id, "reset_password")
             await end_user(connection, user_id, "one-time password")
+            told = {"subjects": [user_id], "school_id": user["school_id"]}
+            await record(connection, scope.principal, "password.handed_out", **told)
         await self._changed()
         log.info("one_time_password_made", user_id=user_id, by=scope.principal.user_id)
         return OneTimePassword(user_id=user_id, login=row["login"], one_time_password=password, good_until=until)
+
+
+def _owner(user: dict[str, Any]) -> Principal:
+    """Whoever holds the token of a mail acts as the account's owner."""
+    return Principal(user["role"], user["id"], user["school_id"])
 
 
 def _spent() -> BadInput:

@@ -124,12 +124,18 @@ async def _make_token(world: World) -> str:
     return str(made["id"])
 
 
+async def _make_invitation(world: World) -> str:
+    """A join code of the admin of school h."""
+    return str((await world.people["h.admin"].make("invitations", role="teacher"))["id"])
+
+
 _MAKERS: dict[str, Callable[[World], Awaitable[Any]]] = {
     "fresh_quiz": _make_quiz,
     "fresh_user": _make_user,
     "fresh_enrolment": _make_enrolment,
     "fresh_session": _make_session,
     "fresh_token": _make_token,
+    "fresh_invitation": _make_invitation,
 }
 
 
