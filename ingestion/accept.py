@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from core.errors import EduError, Forbidden
 from core.ids import derived_id, moment_ms, new_id
 from core.postgres import Postgres
 from ingestion.events import MOST_BYTES, Event, Rejection, read_event
+from ingestion.reach import Thing
 from ingestion.scope import Caller, Scope
 from ingestion.staging import DeadLetter, EventRow
 from ingestion.writer import Verdict, Writer
@@ -65,22 +66,14 @@ class Acceptor:
 
     async def _read(self, items: Sequence[Any], caller: Caller, school_id: int) -> list[EventRow | Rejection]:
         moment = now()
-        events = [_try_read(item) for item in items]
-        things = {thing for event in events if isinstance(event, Event) for thing in _things(event)}
-        foreign = await self._scope.foreign(school_id, things) if things else set()
-        read: list[EventRow | Rejection] = []
-        for event in events:
-            try:
-                if isinstance(event, Rejection):
-                    raise event
-                _check_caller(event, caller)
-                for field, identifier in _things(event):
-                    if (field, identifier) in foreign:
-                        raise Rejection("unknown_id", f"There is no {field} {identifier} in this school.", field)
-                read.append(_row(event, caller, school_id, moment))
-            except Rejection as rejection:
-                read.append(rejection)
-        return read
+        read = [_try_read(item, caller, moment) for item in items]
+        events = [each for each in read if not isinstance(each, Rejection)]
+        named = [(thing, occurred_at) for event, occurred_at in events for thing in _things(event)]
+        foreign = await self._scope.foreign(caller, school_id, named)
+        return [
+            each if isinstance(each, Rejection) else _stranger(*each, foreign) or _row(*each, caller, school_id)
+            for each in read
+        ]
 
     async def _bury(self, items: Sequence[Any], outcomes: Sequence[Outcome], school_id: int) -> None:
         letters = [
@@ -97,14 +90,29 @@ def count(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {"accepted": found["accepted"], "duplicate": found["duplicate"], "rejected": found["rejected"]}
 
 
-def _try_read(item: Any) -> Event | Rejection:
+def _try_read(item: Any, caller: Caller, moment: datetime) -> tuple[Event, datetime] | Rejection:
+    """A valid event that the caller's role may send, and when it happened."""
     try:
-        return read_event(item)
+        event = read_event(item)
+        _check_caller(event, caller)
+        occurred_at = _occurred_at(event, moment)
+        if not moment - OLDEST <= occurred_at <= moment + NEWEST:
+            raise Rejection("clock", "The event is older than 35 days or lies in the future.", "timestamp")
     except Rejection as rejection:
         return rejection
+    return event, occurred_at
 
 
-def _things(event: Event) -> list[tuple[str, int]]:
+def _stranger(event: Event, occurred_at: datetime, foreign: set[tuple[Thing, datetime]]) -> Rejection | None:
+    """The first thing that the event names and that is not the caller's; what is not there looks the same."""
+    for thing in _things(event):
+        if (thing, occurred_at) in foreign:
+            field, identifier = thing
+            return Rejection("unknown_id", f"There is no {field} {identifier} here, or it is not yours.", field)
+    return None
+
+
+def _things(event: Event) -> list[Thing]:
     pairs = [("user_id", event.user_id), *event.links.items()]
     return [(field, identifier) for field, identifier in pairs if identifier is not None]
 
@@ -118,10 +126,7 @@ def _check_caller(event: Event, caller: Caller) -> None:
         raise Rejection("forbidden", "A student reports only himself.", "user_id")
 
 
-def _row(event: Event, caller: Caller, school_id: int, moment: datetime) -> EventRow:
-    occurred_at = _occurred_at(event, moment)
-    if not moment - OLDEST <= occurred_at <= moment + NEWEST:
-        raise Rejection("clock", "The event is older than 35 days or lies in the future.", "timestamp")
+def _row(event: Event, occurred_at: datetime, caller: Caller, school_id: int) -> EventRow:
     identifier = derived_id(occurred_at, school_id, new_id() if event.client_id is None else event.client_id)
     return EventRow(
         event_id=identifier,
@@ -134,7 +139,7 @@ def _row(event: Event, caller: Caller, school_id: int, moment: datetime) -> Even
         event_name=event.kind.name,
         schema_version=event.kind.version,
         app=event.app,
-        occurred_at=datetime.fromtimestamp(moment_ms(identifier) / 1000, moment.tzinfo),
+        occurred_at=datetime.fromtimestamp(moment_ms(identifier) / 1000, UTC),
         client_id=event.client_id,
         props=event.props.decode(),
     )

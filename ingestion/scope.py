@@ -1,29 +1,21 @@
-"""Which school an id belongs to: asked of the record in one query, remembered for half a minute."""
+"""Whom and what a sender may write about, asked of the record in one query and remembered for a while."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from datetime import datetime
+from typing import Literal
 
 from core.postgres import Postgres
+from ingestion.reach import KEPT, STAYS, THINGS, Known, Reach, Thing, read_known, read_stays
 
-Thing: TypeAlias = tuple[str, int]
-
-_SECONDS = 30.0
-_MOST = 200_000
-_TABLES = {
-    "user_id": "users",
-    "classroom_id": "classrooms",
-    "quiz_id": "quizzes",
-    "session_id": "quiz_sessions",
-    "question_id": "questions",
-}
-_QUERY = " union all ".join(
-    f"select '{field}' as field, id, school_id from {table} where id = any(%({field})s)"
-    for field, table in _TABLES.items()
-)
+_THING_SECONDS = 30.0
+_SENDER_SECONDS = 1.0
+_MOST_THINGS = 200_000
+_MOST_SENDERS = 20_000
+_FIELDS = ("user_id", "classroom_id", "quiz_id", "session_id", "question_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +28,58 @@ class Caller:
 
 
 class Scope:
-    """Remembers (field, id) → school. What is not found is asked again each time: it may just have been made."""
+    """Remembers things for half a minute and senders for a second. A no is asked again each time: what it is about
+    may just have been made."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._known: dict[Thing, tuple[float, int | None]] = {}
+        self._known: dict[Thing, tuple[float, Known]] = {}
+        self._reach: dict[Caller, tuple[float, Reach]] = {}
 
-    async def foreign(self, school_id: int, things: Iterable[Thing]) -> set[Thing]:
-        """Those of `things` that are neither the school's nor shared by all."""
-        wanted = set(things)
-        await self._learn(wanted)
-        return {thing for thing in wanted if not self._belongs(thing, school_id)}
+    async def foreign(
+        self, caller: Caller, school_id: int, named: Iterable[tuple[Thing, datetime]]
+    ) -> set[tuple[Thing, datetime]]:
+        """Those of `named`, each a thing and the moment of its event, that the caller may not write about."""
+        wanted = set(named)
+        denied = wanted and await self._denied(caller, school_id, wanted, fresh=False)
+        return denied and await self._denied(caller, school_id, denied, fresh=True)
 
-    def _belongs(self, thing: Thing, school_id: int) -> bool:
-        if thing not in self._known:
-            return False
-        owner = self._known[thing][1]
-        return owner == school_id or (owner is None and thing[0] in ("quiz_id", "question_id"))
+    async def _denied(
+        self, caller: Caller, school_id: int, wanted: set[tuple[Thing, datetime]], fresh: bool
+    ) -> set[tuple[Thing, datetime]]:
+        reach = await self._sender(caller, school_id, fresh)
+        await self._learn({thing for thing, _ in wanted}, fresh)
+        return {
+            (thing, moment)
+            for thing, moment in wanted
+            if thing not in self._known or not reach.covers(thing, self._known[thing][1], moment)
+        }
 
-    async def _learn(self, things: set[Thing]) -> None:
+    async def _sender(self, caller: Caller, school_id: int, fresh: bool) -> Reach:
+        if caller.role in ("admin", "operator"):
+            return Reach(school_id, caller.user_id, whole=True)
+        moment, found = time.monotonic(), self._reach.get(caller)
+        if found and not fresh and moment - found[0] < _SENDER_SECONDS:
+            return found[1]
+        who = {"user_id": caller.user_id, "school_id": school_id, "role": caller.role, "kept": KEPT}
+        rows = await self._postgres.fetch(STAYS, who)
+        rooms, people = read_stays(rows, "classroom_id"), read_stays(rows, "user_id")
+        reach = Reach(school_id, caller.user_id, rooms=rooms, people=people)
+        if len(self._reach) > _MOST_SENDERS:
+            self._reach.clear()
+        self._reach[caller] = (moment, reach)
+        return reach
+
+    async def _learn(self, things: set[Thing], fresh: bool) -> None:
         moment = time.monotonic()
-        old = moment - _SECONDS
+        old = moment if fresh else moment - _THING_SECONDS
         missing = [thing for thing in things if self._known.get(thing, (old, None))[0] <= old]
         if not missing:
             return
-        if len(self._known) > _MOST:
-            self._known.clear()
+        ids = {field: [identifier for name, identifier in missing if name == field] for field in _FIELDS}
+        found = {(row["field"], row["id"]): read_known(row) for row in await self._postgres.fetch(THINGS, ids)}
         for thing in missing:
             self._known.pop(thing, None)
-        ids = {field: [identifier for name, identifier in missing if name == field] for field in _TABLES}
-        for row in await self._postgres.fetch(_QUERY, ids):
-            self._known[row["field"], row["id"]] = (moment, row["school_id"])
+        if len(self._known) > _MOST_THINGS:
+            self._known.clear()
+        self._known |= {thing: (moment, known) for thing, known in found.items()}

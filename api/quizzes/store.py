@@ -16,12 +16,17 @@ from api.quizzes.questions import Prepared
 from api.sql import counted, written
 from core.postgres import Connection, Postgres
 
-SEES = """
-q.deleted_at is null and (%(operator)s or q.school_id is null or q.school_id = %(my_school)s and (
+WITHIN = """
+(%(operator)s or q.school_id is null or q.school_id = %(my_school)s and (
     %(whole)s or q.created_by = %(my_user)s or q.classroom_id = any(%(my_classrooms)s)
     or q.classroom_id is null and cardinality(%(my_classrooms)s::bigint[]) > 0 and (
         exists (select 1 from users u where u.id = q.created_by and u.role = 'admin')
         or exists (select 1 from classrooms c where c.teacher_id = q.created_by and c.id = any(%(my_classrooms)s)))))
+"""
+SEES = f"q.deleted_at is null and {WITHIN}"
+_MEASURED = f"""
+select 1 from quizzes q where q.id = %(id)s and ({WITHIN} or exists (
+    select 1 from quiz_sessions s where s.quiz_id = q.id and s.classroom_id = any(%(my_classrooms)s)))
 """
 _MATCHES = """
 (%(classroom_id)s::bigint is null or q.classroom_id = %(classroom_id)s)
@@ -81,6 +86,11 @@ async def page(
 async def one(postgres: Postgres, scope: dict[str, Any], quiz_id: int) -> dict[str, Any] | None:
     """A quiz that the caller sees."""
     return await postgres.fetch_one(_ONE, scope | {"id": quiz_id})
+
+
+async def measured(postgres: Postgres, scope: dict[str, Any], quiz_id: int) -> bool:
+    """Whether the numbers of a quiz are the caller's to see: he saw it, deleted or not, or a class of his took it."""
+    return await postgres.fetch_one(_MEASURED, scope | {"id": quiz_id}) is not None
 
 
 async def asked(postgres: Postgres, quiz_id: int, quiz_version: int) -> list[dict[str, Any]]:

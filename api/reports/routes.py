@@ -21,6 +21,7 @@ from api.reports.parameters import read_parameters
 from api.reports.people import seen_in_report
 from api.reports.service import Wish
 from api.reports.spreadsheet import to_csv
+from api.reports.subjects import check_subject
 
 router = APIRouter(tags=["reports"], dependencies=[Depends(require(scope=TokenScope.REPORTS))])
 _FORMATS: dict[int | str, dict[str, Any]] = {
@@ -59,6 +60,7 @@ async def run_report(
     """Run any report; its own parameters stand in the address too, e.g. `?student_id=7&from=2026-09-01`."""
     report = services.reports.find(name, caller.role)
     values = read_parameters(report, _with_self(report, caller, dict(request.query_params)))
+    await check_subject(services, caller, context, values)
     wish = Wish(paging, time_zone or await school_zone(services, caller), section or _csv_section(report, format))
     answer = await services.reports.run(report, values, wish, context)
     if found := seen_in_report(services.catalog, answer):

@@ -58,6 +58,27 @@ async def test_a_student_speaks_for_himself_only(school: School) -> None:
     fault(await school.student.post("/api/v1/events", _event(**quiz)), 422, "forbidden")
 
 
+async def test_what_is_another_classs_is_refused_item_by_item(school: School, postgres: Postgres) -> None:
+    """A pupil and a teacher name their own class; an admin any of his school; nobody learns what there is."""
+    own, other = school.classroom["id"], school.other_classroom["id"]
+    events = [_event(classroom_id=own), _event(classroom_id=other), _event(quiz_id=school.other_quiz["id"]), _event()]
+    for person in (school.student, school.teacher):
+        answer = data(await person.post("/api/v1/events", events), 202)
+        assert [item["status"] for item in answer["items"]] == ["accepted", "rejected", "rejected", "accepted"]
+        assert [item["reason"] for item in answer["items"][1:3]] == ["unknown_id", "unknown_id"]
+        missing = fault(await person.post("/api/v1/events", _event(classroom_id=999_999)), 422, "unknown_id")
+        there = fault(await person.post("/api/v1/events", _event(classroom_id=other)), 422, "unknown_id")
+        assert there["message"] == missing["message"].replace("999999", str(other))
+    of_other = _event(user_id=school.other_student.id)
+    fault(await school.teacher.post("/api/v1/events", of_other), 422, "unknown_id")
+    answer = data(await school.admin.post("/api/v1/events", [*events, of_other]), 202)
+    assert answer["accepted"] == 5
+    assert {
+        row["classroom_id"]
+        for row in await postgres.fetch("select classroom_id from events where user_id = %s", [school.student.id])
+    } == {own, None}
+
+
 @pytest.mark.parametrize("body", [[], {"events": []}, {"events": [{}] * 5001}])
 async def test_an_empty_or_endless_batch_is_refused(school: School, body: Any) -> None:
     assert (await school.student.post("/api/v1/events", body)).status_code in {413, 422}

@@ -37,10 +37,12 @@ async def test_who_may_run_which_report_about_whom(answered: School) -> None:
         "own class": f"classroom-engagement?classroom_id={school.classroom['id']}",
         "other class": f"classroom-engagement?classroom_id={school.other_classroom['id']}",
         "own quiz": f"content-effectiveness?quiz_id={school.quiz['id']}",
+        "other quiz": f"content-effectiveness?quiz_id={school.other_quiz['id']}",
+        "other quiz by name": f"reports/content_effectiveness?quiz_id={school.other_quiz['id']}",
     }
     table: list[tuple[Person, dict[str, int]]] = [
         (school.admin, dict.fromkeys(paths, 200) | {"nobody": 404}),
-        (school.teacher, dict.fromkeys(paths, 200) | {"nobody": 404, "other student": 404, "other class": 404}),
+        (school.teacher, dict.fromkeys(paths, 404) | dict.fromkeys(["own student", "own class", "own quiz"], 200)),
         (
             school.student,
             {
@@ -50,6 +52,8 @@ async def test_who_may_run_which_report_about_whom(answered: School) -> None:
                 "own class": 403,
                 "other class": 403,
                 "own quiz": 403,
+                "other quiz": 403,
+                "other quiz by name": 403,
             },
         ),
         (stranger.admin, dict.fromkeys(paths, 404)),

@@ -181,7 +181,8 @@ async def test_what_was_made_a_moment_ago_is_known(
     number = (await postgres.fetch("select max(id) + 1 as n from quizzes"))[0]["n"]
     (early,) = await acceptor.accept([viewed(quiz_id=number)], teacher(school))
     await postgres.fetch(
-        "insert into quizzes (id, school_id, title) values (%s, %s, 'new')", (number, school["school"])
+        "insert into quizzes (id, school_id, title, created_by) values (%s, %s, 'new', %s)",
+        (number, school["school"], school["teacher"]),
     )
     (late,) = await acceptor.accept([viewed(quiz_id=number)], teacher(school))
     assert (early.status, late.status) == ("rejected", "accepted")

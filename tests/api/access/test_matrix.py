@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Awaitable, Callable
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import httpx2
 import pytest
@@ -16,9 +20,13 @@ from fastapi.routing import iter_route_contexts
 from api.app import PUBLIC, create_app
 from core.postgres import Postgres
 from core.settings import Settings
-from tests.api.access.world import CALLERS, STRANGERS, World, make_world
+from tests.api.access.world import CALLERS, SERVICE, STRANGERS, World, make_world
+from tests.api.conftest import data, login
 
 _ROWS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("matrix.yml").read_text())
+_SCOPES: dict[str, list[str]] = yaml.safe_load((Path(__file__).parents[1] / "auth/scopes.yml").read_text())
+_SCOPE_OF = {route: scope for scope, routes in _SCOPES.items() for route in routes}
+_EVERYBODY = (*CALLERS, SERVICE, *STRANGERS)
 _fresh = count(1)
 
 
@@ -62,37 +70,81 @@ async def test_each_caller_gets_what_his_role_may_see(
 
 def _expected(row: dict[str, Any]) -> dict[str, int]:
     if "public" in row:
-        return dict.fromkeys((*CALLERS, *STRANGERS), row["public"])
+        return dict.fromkeys(_EVERYBODY, row["public"])
     statuses = [int(text) for text in row["expect"].split()]
     closed = 403 if "/cubejs-api/" in row["route"] else 401
-    return dict(zip(CALLERS, statuses, strict=True)) | dict.fromkeys(STRANGERS, closed)
+    return dict(zip(CALLERS, statuses, strict=True)) | {SERVICE: 403} | dict.fromkeys(STRANGERS, closed)
 
 
 async def _fault(world: World, row: dict[str, Any], caller: str, status: int) -> list[str]:
     method, template = row["route"].split()
     target = world.target | await _made(world, row) | {"nobody": f"{caller}@example.net"}
     path = row.get("path", template).format(**target)
-    answer = await world.call(caller, method, path, _filled(row.get("body"), target))
+    scope = _SCOPE_OF.get(row["route"], "closed")
+    answer = await world.call(caller, method, path, _filled(row.get("body"), target), scope)
     where = f"{caller}: {method} {path} {json.dumps(row.get('body', ''))}"
     faults = []
     if answer.status_code != status:
         faults.append(f"{where}: {answer.status_code} instead of {status}: {answer.text[:200]}")
-    if leaked := world.leaked(caller, answer.text):
+    if leaked := world.leaked(caller, _text(answer)):
         faults.append(f"{where}: shows {leaked}")
     return faults
 
 
 async def _made(world: World, row: dict[str, Any]) -> dict[str, Any]:
-    path, admin = row.get("path", ""), world.people["h.admin"]
-    if "{fresh_quiz}" in path:
-        quiz = {"title": f"Fresh {next(_fresh)}", "classroom_id": world.target["classroom"]}
-        question = {"title": "Q", "qtype": "free_text", "answer_key": "a"}
-        return {"fresh_quiz": (await admin.make("quizzes", **quiz, questions=[question]))["id"]}
-    if "{fresh_enrolment}" in path:
-        pupil = await admin.make("users", name=f"Fresh {next(_fresh)}", role="student")
-        made = await admin.make("enrolments", classroom_id=world.target["classroom"], user_id=pupil["id"])
-        return {"fresh_enrolment": made["id"]}
-    return {}
+    """What is made anew for each caller, because he might end it."""
+    found = re.search(r"\{(fresh_\w+)\}", row.get("path", ""))
+    return {found[1]: await _MAKERS[found[1]](world)} if found else {}
+
+
+async def _make_quiz(world: World) -> int:
+    question = {"title": "Q", "qtype": "free_text", "answer_key": "a"}
+    quiz = {"title": f"Fresh {next(_fresh)}", "classroom_id": world.target["classroom"], "questions": [question]}
+    return int((await world.people["h.admin"].make("quizzes", **quiz))["id"])
+
+
+async def _make_user(world: World) -> int:
+    return int((await world.people["h.admin"].make("users", name=f"Fresh {next(_fresh)}", role="student"))["id"])
+
+
+async def _make_enrolment(world: World) -> int:
+    place = {"classroom_id": world.target["classroom"], "user_id": await _make_user(world)}
+    return int((await world.people["h.admin"].make("enrolments", **place))["id"])
+
+
+async def _make_session(world: World) -> str:
+    """A log-in of the admin of school h."""
+    admin = await login(world.client, world.people["h.admin"].email)
+    return str(next(row["id"] for row in data(await admin.get("/auth/sessions")) if row["current"]))
+
+
+async def _make_token(world: World) -> str:
+    """A service token of the teacher of class a."""
+    made = await world.people["h.a.teacher"].make("auth/service-tokens", name="fresh", scopes=["query"])
+    return str(made["id"])
+
+
+async def _make_invitation(world: World) -> str:
+    """A join code of the admin of school h."""
+    return str((await world.people["h.admin"].make("invitations", role="teacher"))["id"])
+
+
+_MAKERS: dict[str, Callable[[World], Awaitable[Any]]] = {
+    "fresh_quiz": _make_quiz,
+    "fresh_user": _make_user,
+    "fresh_enrolment": _make_enrolment,
+    "fresh_session": _make_session,
+    "fresh_token": _make_token,
+    "fresh_invitation": _make_invitation,
+}
+
+
+def _text(answer: httpx2.Response) -> str:
+    """What was answered; of an archive all that is in it."""
+    if answer.headers.get("content-type") != "application/zip":
+        return answer.text
+    with ZipFile(BytesIO(answer.content)) as archive:
+        return "".join(archive.read(name).decode() for name in archive.namelist())
 
 
 def _filled(body: Any, target: dict[str, Any]) -> Any:
@@ -108,4 +160,4 @@ def _filled(body: Any, target: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("row", _ROWS, ids=lambda row: row["route"])
 def test_a_row_says_something_about_every_caller(row: dict[str, Any]) -> None:
     assert ("public" in row) != ("expect" in row)
-    assert len(_expected(row)) == len(CALLERS) + len(STRANGERS)
+    assert set(_expected(row)) == set(_EVERYBODY)

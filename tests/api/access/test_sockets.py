@@ -12,12 +12,13 @@ from fastapi import FastAPI
 
 from core.postgres import Postgres
 from realtime.protocol import AnswerSubmitted, ClientMessage, Refresh, Sync
-from tests.api.access.world import CALLERS, STRANGERS, World, make_world
+from tests.api.access.world import CALLERS, SERVICE, STRANGERS, World, make_world
 from tests.api.conftest import data
 from tests.realtime.guests import Guest, joined, visiting
 from tests.realtime.nodes import served
 
 _TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("sockets.yml").read_text())
+_EVERYBODY = (*CALLERS, SERVICE, *STRANGERS)
 _ACKNOWLEDGED = {"answer_submitted": "answer_ack", "refresh": "refreshed"}
 
 
@@ -25,7 +26,7 @@ def test_every_word_and_every_caller_is_in_the_table() -> None:
     words = {frame.__struct_config__.tag for frame in _members(ClientMessage)}
     assert words == set(_TABLE["words"])
     assert {AnswerSubmitted, Refresh, Sync} <= set(_members(ClientMessage))
-    assert set(_TABLE["callers"]) == {*CALLERS, *STRANGERS}
+    assert set(_TABLE["callers"]) == set(_EVERYBODY)
 
 
 def _members(union: Any) -> list[Any]:
@@ -37,7 +38,7 @@ async def test_each_caller_is_heard_as_his_role_may_be(
 ) -> None:
     world = await make_world(application, client, postgres)
     async with served(application) as url:
-        found = {caller: await _said(world, url, caller) for caller in (*CALLERS, *STRANGERS)}
+        found = {caller: await _said(world, url, caller) for caller in _EVERYBODY}
     assert found == _TABLE["callers"]
 
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 import httpx2
 from fastapi import FastAPI
 
+from api.auth.scopes import TokenScope
 from api.auth.tokens import Tokens
 from api.principal import Principal
 from core.postgres import Postgres
@@ -31,8 +32,10 @@ CALLERS = (
     "analyst_own",
     "analyst_other",
     "operator",
-    "service",
+    "program",
 )
+SERVICE = "service"
+"""A service token of the teacher of class a, with every scope but that of the route."""
 STRANGERS = ("anonymous", "expired", "revoked", "forged", "disabled")
 _PERSON = re.compile(r'"(?:student_id|user_id|students\.id)":"?(\d+)')
 _NO_NAMES: frozenset[str] = frozenset()
@@ -48,10 +51,13 @@ class World:
     marks: dict[str, str] = field(default_factory=dict)
     visible: dict[str, frozenset[str]] = field(default_factory=dict)
     people: dict[str, Person] = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)
 
-    async def call(self, caller: str, method: str, path: str, body: Any = None) -> httpx2.Response:
-        """One request as this caller."""
-        token = self.tokens[caller]
+    async def call(
+        self, caller: str, method: str, path: str, body: Any = None, scope: str = "closed"
+    ) -> httpx2.Response:
+        """One request as this caller; `scope` opens the route to service tokens."""
+        token = self.services[scope] if caller == SERVICE else self.tokens[caller]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return await self.client.request(method, path, json=body, headers=headers)
 
@@ -132,30 +138,43 @@ async def _make_callers(world: World, postgres: Postgres) -> None:
         "admin_other": "o.admin",
     }
     world.tokens = {caller: people[thing].tokens["access_token"] for caller, thing in named.items()}
+    other = people["o.admin"].school_id
+    world.target |= {"analyst": (await _analyst(postgres, school)).user_id, "other_school": other}
     world.tokens |= {
-        "analyst_own": await _analyst(postgres, school),
-        "analyst_other": await _analyst(postgres, people["o.admin"].school_id),
+        "analyst_own": _issue(await _analyst(postgres, school)),
+        "analyst_other": _issue(await _analyst(postgres, other)),
         "operator": _issue(Principal(role="operator", subject="matrix")),
-        "service": _issue(Principal(role="teacher", subject="a script without rights", school_id=school)),
+        "program": _issue(Principal(role="teacher", subject="a script without rights", school_id=school)),
     }
+    await _make_service_tokens(world)
     pupil = Principal(role="student", user_id=world.target["student"], school_id=school)
     world.tokens |= {
         "anonymous": None,
         "expired": Tokens(SECRET, timedelta(minutes=-1)).issue(pupil),
         "forged": Tokens(b"another secret of 32 bytes, too.", timedelta(minutes=5)).issue(pupil),
         "revoked": await _logged_out(world),
-        "disabled": await _disabled(world, postgres),
+        "disabled": await _disabled(world),
     }
 
 
-async def _analyst(postgres: Postgres, school: int) -> str:
+async def _make_service_tokens(world: World) -> None:
+    teacher, scopes = world.people["h.a.teacher"], [str(scope) for scope in TokenScope]
+    for left_out in ("closed", *scopes):
+        wish = {"name": left_out, "scopes": [scope for scope in scopes if scope != left_out]}
+        world.services[left_out] = (await teacher.make("auth/service-tokens", **wish))["token"]
+    world.tokens[SERVICE] = world.services["closed"]
+
+
+async def _analyst(postgres: Postgres, school: int) -> Principal:
+    """Somebody to whom the school was granted, and it shares what it has."""
     async with postgres.transaction() as connection:
         cursor = await connection.execute("insert into users (role, name) values ('analyst', 'Analyst') returning id")
         (row,) = await cursor.fetchall()
         await connection.execute(
             "insert into analyst_schools (user_id, school_id) values (%(u)s, %(s)s)", {"u": row["id"], "s": school}
         )
-    return _issue(Principal(role="analyst", user_id=row["id"]))
+        await connection.execute("update schools set share_with_network = true where id = %(s)s", {"s": school})
+    return Principal(role="analyst", user_id=row["id"])
 
 
 async def _logged_out(world: World) -> str:
@@ -164,16 +183,11 @@ async def _logged_out(world: World) -> str:
     return str(person.tokens["access_token"])
 
 
-async def _disabled(world: World, postgres: Postgres) -> str:
-    person = await _member(world, world.people["h.admin"], "h.disabled", "admin")
-    async with postgres.transaction() as connection:
-        who = {"id": person.id, "subject": str(person.id)}
-        await connection.execute("update users set disabled_at = now() where id = %(id)s", who)
-        await connection.execute(
-            "insert into revocations (kind, subject, keep_until) values ('user', %(subject)s, 'infinity')",
-            who,
-        )
-    await asyncio.sleep(2.5)
+async def _disabled(world: World) -> str:
+    """The token of an admin whose account was closed after it was issued."""
+    admin = world.people["h.admin"]
+    person = await _member(world, admin, "h.disabled", "admin")
+    data(await admin.call("PATCH", f"/api/v1/users/{person.id}", json={"disabled": True}))
     return str(person.tokens["access_token"])
 
 
@@ -196,7 +210,7 @@ def _note_what_each_may_see(world: World) -> None:
         "analyst_own": frozenset({"h.school", "h.a.classroom", "h.b.classroom", "h.a.quiz", "h.b.quiz"}),
         "analyst_other": frozenset({"o.school", "o.a.classroom", "o.b.classroom", "o.a.quiz", "o.b.quiz"}),
         "operator": everything,
-        "service": quizzes | {"h.school"},
+        "program": quizzes | {"h.school"},
     }
 
 

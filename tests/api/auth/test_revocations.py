@@ -21,7 +21,7 @@ from core.ids import new_id
 from core.postgres import Postgres, migrate
 from core.postgres_server import PostgresServer
 from tests.api.auth.conftest import Server, StartServer
-from tests.api.conftest import Person, data, fault, login, make_school, register
+from tests.api.conftest import PASSWORD, Person, data, fault, login, make_school, register
 from tests.realtime.guests import joined
 from tests.realtime.nodes import served
 
@@ -45,7 +45,11 @@ async def _refused_after(person: Person, patience: float = 5) -> float:
 
 async def _logged_out(near: Server, far: Server, email: str) -> float:
     """After how many seconds the other server knows of a log-out; this one knows at once."""
-    person = await login(near.client, email)
+    return await _ended(near, far, await login(near.client, email))
+
+
+async def _ended(near: Server, far: Server, person: Person) -> float:
+    """The same for a log-in that is there already."""
     data(await far.sees(person).get("/api/v1/users/me"))
     data(await person.post("/api/v1/auth/logout"))
     fault(await person.get("/api/v1/users/me"), 401, "session_ended")
@@ -66,8 +70,10 @@ async def test_with_valkey_it_is_known_at_once_and_valkey_may_die(start_server: 
         async with _pair(start_server, server.connection_url) as (near, far):
             admin = await register(near.client, "admin", school_name="S")
             assert min([await _logged_out(near, far, admin.email) for _ in range(3)]) < POLL_S / 4
+            spare = await login(near.client, admin.email)
             await asyncio.to_thread(server.terminate)
-            assert await _logged_out(near, far, admin.email) < 5
+            assert await _ended(near, far, spare) < 5
+            fault(await near.client.post("/auth/login", json={"email": admin.email, "password": PASSWORD}), 503)
             server = ValkeyServer(port=port)
             await asyncio.to_thread(server.start)
             await asyncio.sleep(1.5)

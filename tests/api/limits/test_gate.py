@@ -117,6 +117,20 @@ async def test_wrong_passwords_wait_alike_for_accounts_that_are_there_and_that_a
         assert (await admin.get("/api/v1/users/me")).status_code == 200, "who is logged in goes on"
 
 
+async def test_links_of_mails_and_the_current_password_are_guesses_too(
+    postgres: Postgres, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    async with running(postgres, warehouse, tmp_path) as client:
+        admin = await register(client, "admin", school_name="A")
+        for path, body, free in (
+            ("password/reset", {"token": "x" * 43, "password": "a wholly new one 7"}, 31),
+            ("verify", {"token": "x" * 43}, 31),
+            ("password", {"current_password": "wrong one", "new_password": "a wholly new one 7"}, 11),
+        ):
+            answers = [(await admin.post(f"/auth/{path}", body)).status_code for _ in range(free + 2)]
+            assert answers == [400 if free == 31 else 403] * free + [429] * 2, path
+
+
 async def test_servers_share_their_limits_and_without_valkey_reading_goes_on_and_log_in_is_closed(
     postgres: Postgres, warehouse: Warehouse, tmp_path: Path
 ) -> None:
