@@ -15,8 +15,6 @@ IMPERSONAL = MappingProxyType(
         "GET /livez": "the state of the server",
         "GET /docs": "documentation",
         "HEAD /docs": "documentation",
-        "GET /docs/oauth2-redirect": "documentation",
-        "HEAD /docs/oauth2-redirect": "documentation",
         "GET /openapi.json": "documentation",
         "HEAD /openapi.json": "documentation",
         "WS /web": "the files of the web page",
