@@ -70,8 +70,8 @@ class Aggregates:
         for node in list(root.find_all(exp.Count)):
             if isinstance(node.this, exp.Star | exp.Literal) or node.this is None:
                 node.set("this", self._keys(leaf.cube)[0])
-        for node in [node for node in root.find_all(exp.AggFunc) if node.find_ancestor(exp.AggFunc) is None]:
-            self._only_present(leaf, node)
+        for each in [each for each in root.find_all(exp.AggFunc) if each.find_ancestor(exp.AggFunc) is None]:
+            self._only_present(leaf, each)
         result = root.this
         result.pop()
         return result  # type: ignore[no-any-return]
