@@ -79,16 +79,16 @@ class Aggregates:
     def _only_present(self, leaf: Leaf, node: exp.AggFunc) -> None:
         """Keep an aggregate of the model's SQL from rows of the cube that are not there.
 
-        NULL for its value does where a value can be NULL; an array or a map cannot, so that others get a FILTER.
+        NULL for its value does where a value can be NULL; an array or a map cannot, so that others get a FILTER, or
+        what they have of one (`…If`) is narrowed.
         """
         alias, present = self.catalog.cubes[leaf.cube].alias, _present(self._keys(leaf.cube)[0])
         loose = [argument for argument in _arguments(node) if not _strict(argument, alias)]
         if isinstance(node, _SCALAR) or node.find(exp.Distinct) is not None:
             for argument in loose:
                 argument.replace(self._case(present.copy(), argument.copy()))
-        elif loose and isinstance(node.parent, exp.Filter):
-            condition = node.parent.expression
-            condition.set("this", exp.And(this=present, expression=exp.Paren(this=condition.this)))
+        elif loose and (condition := _condition_in(node)) is not None:
+            condition.replace(exp.And(this=present, expression=exp.Paren(this=condition.copy())))
         elif loose:
             node.replace(exp.Filter(this=node.copy(), expression=exp.Where(this=present)))
 
@@ -176,6 +176,15 @@ def _strict(value: exp.Expr, alias: str) -> bool:
     if not all(isinstance(node, _STRICT) for node in value.walk()):
         return False
     return any(column.table == alias for column in value.find_all(exp.Column))
+
+
+def _condition_in(node: exp.AggFunc) -> exp.Expr | None:
+    """The condition that an aggregate has already: the last argument of `…If`, or that of its FILTER."""
+    if isinstance(node, exp.CountIf):
+        return node.this  # type: ignore[no-any-return]
+    if "If" in node.name:
+        return (node.args.get("params") or node.expressions)[-1]  # type: ignore[no-any-return]
+    return node.parent.expression.this if isinstance(node.parent, exp.Filter) else None
 
 
 def _arguments(tree: exp.Expr) -> Iterator[exp.Expr]:
