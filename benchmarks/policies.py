@@ -44,6 +44,13 @@ FROM (
   FROM numbers(2000000)
 )
 """
+_SHARE = """
+INSERT INTO users (id, school_id, shared, version)
+SELECT school * 1000000 + room * 1000 + pupil, school, 1, 1 FROM (
+  SELECT number % 50 AS school, intDiv(number, 50) % {rooms} AS room, intDiv(number, 2000) % {pupils} AS pupil
+  FROM numbers(50000)
+)
+"""
 
 
 def _shapes() -> Iterator[Query]:
@@ -90,6 +97,7 @@ async def _reading(warehouse: Warehouse) -> list[tuple[object, ...]]:
     """Rows read by each role's question beside those that he may see, and those of everybody."""
     await create_tables(warehouse)
     await warehouse.command(_FILL.format(rooms=_ROOMS, pupils=_PUPILS))
+    await warehouse.command(_SHARE.format(rooms=_ROOMS, pupils=_PUPILS))
     await warehouse.command("OPTIMIZE TABLE responses FINAL")
     catalog = load_catalog(_MODELS)
     payload = {"measures": ["responses.count", "responses.accuracy"], "dimensions": ["responses.quiz_id"]}

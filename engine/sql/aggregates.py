@@ -15,6 +15,8 @@ from engine.sql.time import call
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
+_SCALAR = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Quantile)
+"""Aggregates of single values."""
 _STRICT = (exp.Column, exp.Paren, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Identifier, exp.Literal, exp.Nullif)
 
 
@@ -68,13 +70,27 @@ class Aggregates:
         for node in list(root.find_all(exp.Count)):
             if isinstance(node.this, exp.Star | exp.Literal) or node.this is None:
                 node.set("this", self._keys(leaf.cube)[0])
-        for argument in list(_arguments(root)):
-            if not _strict(argument, self.catalog.cubes[leaf.cube].alias):
-                present = _present(self._keys(leaf.cube)[0])
-                argument.replace(exp.Case(ifs=[exp.If(this=present, true=argument.copy())]))
+        for each in [each for each in root.find_all(exp.AggFunc) if each.find_ancestor(exp.AggFunc) is None]:
+            self._only_present(leaf, each)
         result = root.this
         result.pop()
         return result  # type: ignore[no-any-return]
+
+    def _only_present(self, leaf: Leaf, node: exp.AggFunc) -> None:
+        """Keep an aggregate of the model's SQL from rows of the cube that are not there.
+
+        NULL for its value does where a value can be NULL; an array or a map cannot, so that others get a FILTER, or
+        what they have of one (`…If`) is narrowed.
+        """
+        alias, present = self.catalog.cubes[leaf.cube].alias, _present(self._keys(leaf.cube)[0])
+        loose = [argument for argument in _arguments(node) if not _strict(argument, alias)]
+        if isinstance(node, _SCALAR) or node.find(exp.Distinct) is not None:
+            for argument in loose:
+                argument.replace(self._case(present.copy(), argument.copy()))
+        elif loose and (condition := _condition_in(node)) is not None:
+            condition.replace(exp.And(this=present, expression=exp.Paren(this=condition.copy())))
+        elif loose:
+            node.replace(exp.Filter(this=node.copy(), expression=exp.Where(this=present)))
 
     def _ungrouped(self, leaf: Leaf, first: bool) -> exp.Expr:
         if leaf.measure.type == "count" and leaf.tree is None:
@@ -160,6 +176,15 @@ def _strict(value: exp.Expr, alias: str) -> bool:
     if not all(isinstance(node, _STRICT) for node in value.walk()):
         return False
     return any(column.table == alias for column in value.find_all(exp.Column))
+
+
+def _condition_in(node: exp.AggFunc) -> exp.Expr | None:
+    """The condition that an aggregate has already: the last argument of `…If`, or that of its FILTER."""
+    if isinstance(node, exp.CountIf):
+        return node.this  # type: ignore[no-any-return]
+    if "If" in node.name:
+        return (node.args.get("params") or node.expressions)[-1]  # type: ignore[no-any-return]
+    return node.parent.expression.this if isinstance(node.parent, exp.Filter) else None
 
 
 def _arguments(tree: exp.Expr) -> Iterator[exp.Expr]:

@@ -25,10 +25,11 @@ from engine.model.markers import (
     unmasked,
 )
 from engine.plan.nodes import Edge, SubQuery, Tree
-from engine.query.bound import BoundFilter, BoundSegment, name_of
+from engine.query.bound import BoundFilter, BoundSegment, BoundTree, name_of
 from engine.sql.asked import context, filtered
 from engine.sql.clauses import aliased, all_of, column, from_, named
 from engine.sql.filters import Predicates
+from engine.sql.guards import guard
 from engine.sql.masks import masked, shown
 from engine.sql.time import bucket, call, text, wall
 
@@ -113,13 +114,16 @@ class Sources:
         rows = self.renderer.plan.query.rows.of(cube)
         if rows is None:
             return self._table(cube, alias)
-        kinds = partial(type_of, self.catalog)
-        predicates = Predicates(self.renderer.parameters, self.renderer.zone, self.own_value, kinds=kinds)
-        predicate = predicates.tree(rows)
+        predicate = guard(self.renderer, rows)
         select = exp.Select(expressions=[exp.Star()])
         select.set("from_", exp.From(this=self._table(cube, alias)))
         select.set("where", exp.Where(this=predicate))
         return aliased(select, alias)
+
+    def predicate(self, rows: BoundTree) -> exp.Expr:
+        """A row filter as a tree."""
+        kinds = partial(type_of, self.catalog)
+        return Predicates(self.renderer.parameters, self.renderer.zone, self.own_value, kinds=kinds).tree(rows)
 
     def own_value(self, node: BoundFilter | BoundSegment) -> exp.Expr:
         """What a row filter looks at: the value itself, whatever the caller is shown."""

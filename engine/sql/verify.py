@@ -6,6 +6,7 @@ around it), works out that cube's row filter once more, and looks for it in the 
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 
 from core.errors import AccessDenied
 from engine.model.catalog import Catalog
@@ -25,7 +27,10 @@ from engine.sql.parameters import Parameters, Recipe
 from engine.sql.render import Rendered, Renderer
 
 _known: WeakKeyDictionary[Catalog, Mapping[str, tuple[str, ...]]] = WeakKeyDictionary()
+_aliases: WeakKeyDictionary[Catalog, Mapping[str, list[str]]] = WeakKeyDictionary()
 Key = tuple[Any, ...]
+_CLICKHOUSE = Dialect.get_or_raise("clickhouse")
+_PARAMETER = re.compile(r"\{(\w+): ")
 _filters: WeakKeyDictionary[Catalog, OrderedDict[Key, Key]] = WeakKeyDictionary()
 _KEPT = 2000
 
@@ -36,7 +41,10 @@ def verify(rendered: Rendered) -> Rendered:
     if protected:
         _check_required(rendered.plan, rendered.plan.query.required)
         look = _Look(rendered)
-        for scan in rendered.tree.find_all(exp.Table):
+        for scan in rendered.tree.find_all(exp.Table, exp.Var):
+            if isinstance(scan, exp.Var):
+                look.check_text(scan)
+                continue
             cubes = protected.get(scan.name, ())
             if any(look.limits(cube) for cube in cubes) and not look.is_guarded(scan, cubes):
                 problem = f"The plan reads '{scan.name}' without the row filter that you need."
@@ -68,7 +76,7 @@ class _Look:
         """Whether the caller may read only some rows of the cube, or none."""
         return self.rows(cube) is not None
 
-    def is_guarded(self, scan: exp.Table, cubes: tuple[str, ...]) -> bool:
+    def is_guarded(self, scan: exp.Expr, cubes: tuple[str, ...]) -> bool:
         """Whether the scan belongs to a cube all of whose rows may be read, or stands behind the cube's filter."""
         node: exp.Expr = scan
         condition = node
@@ -86,6 +94,12 @@ class _Look:
             node = select
         return False
 
+    def check_text(self, node: exp.Var) -> None:
+        """AccessDenied if the node is SQL as text and not, as a whole WHERE, the row filter of a cube read there."""
+        where = node.parent
+        if _is_text(node) and not (isinstance(where, exp.Where) and self._is_filter(node, where.parent)):
+            raise AccessDenied("The plan has text in it without the row filter that you need.")
+
     def _allows(self, cube: str, select: exp.Expr | None) -> bool:
         if not self.limits(cube):
             return True
@@ -95,8 +109,8 @@ class _Look:
 
     def _is_filter(self, condition: exp.Expr, select: exp.Expr | None) -> bool:
         """Whether the condition is the row filter of a cube that the SELECT reads; its SQL is the model's own."""
-        sources = [*_sources(select)] if isinstance(select, exp.Select) else []
-        wanted = (self._key(name) for name, cube in self.catalog.cubes.items() if cube.alias in sources)
+        sources = _sources(select) if isinstance(select, exp.Select) else iter(())
+        wanted = (self._key(name) for alias in sources for name in _by_alias(self.catalog).get(alias, ()))
         return any(key is not None and self._same(condition, key) for key in wanted)
 
     def _same(self, found: exp.Expr, wanted: Key) -> bool:
@@ -130,16 +144,17 @@ class _Look:
         return _key_of(tree, {recipe.name: recipe for recipe in parameters.recipes})
 
 
-def _key_of(node: Any, recipes: Mapping[str, Recipe]) -> Key:
+def _key_of(node: exp.Expr, recipes: Mapping[str, Recipe]) -> Key:
     """What a predicate says, whatever its parameters are called."""
-    if isinstance(node, exp.Placeholder):
-        recipe = recipes.get(node.name)
-        return ("value", recipe.slot, recipe.constant) if recipe is not None else ("value", node.name)
-    if isinstance(node, exp.Expr):
-        return (type(node), *((key, _key_of(value, recipes)) for key, value in node.args.items() if value))
-    if isinstance(node, list):
-        return tuple(_key_of(each, recipes) for each in node)
-    return (node,)
+    text = node.name if isinstance(node, exp.Var) else _CLICKHOUSE.generate(node)
+    first, *pieces = _PARAMETER.split(text)
+    values = ((recipes[name].slot, recipes[name].constant) if name in recipes else name for name in pieces[::2])
+    return first, tuple(pieces[1::2]), tuple(values)
+
+
+def _is_text(node: exp.Expr) -> bool:
+    """Whether the node is SQL that is text already; a single word is a unit or the like."""
+    return isinstance(node, exp.Var) and not node.name.isidentifier()
 
 
 def _all(condition: exp.Expr) -> Iterator[exp.Expr]:
@@ -153,6 +168,16 @@ def _all(condition: exp.Expr) -> Iterator[exp.Expr]:
 
 def _alias(source: exp.Expr) -> str:
     return (source.this if isinstance(source, exp.Final) else source).alias
+
+
+def _by_alias(catalog: Catalog) -> Mapping[str, list[str]]:
+    """The cubes by their aliases."""
+    if catalog not in _aliases:
+        found: dict[str, list[str]] = {}
+        for name, cube in catalog.cubes.items():
+            found.setdefault(cube.alias, []).append(name)
+        _aliases[catalog] = found
+    return _aliases[catalog]
 
 
 def _sources(select: exp.Select) -> Iterator[str]:

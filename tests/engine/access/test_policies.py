@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import sqlglot
 from sqlglot import exp
 
 from core.errors import AccessDenied, EduError
@@ -142,6 +143,9 @@ def _guards(rendered: Rendered) -> list[exp.Where]:
 def _weaker(condition: exp.Expr) -> Iterator[exp.Expr]:
     """Nothing instead of the condition, each of its parts left out, and the condition of somebody else."""
     yield exp.true()
+    if isinstance(condition, exp.Var):
+        yield exp.Var(this=f"({condition.name} OR TRUE)")
+        condition = sqlglot.parse_one(condition.name, dialect="clickhouse")
     inner = condition.this if isinstance(condition, exp.Paren) else condition
     if isinstance(inner, exp.And):
         yield inner.left.copy()
