@@ -202,6 +202,9 @@ async def test_the_log_is_a_cube(small: Small, application: FastAPI, client: htt
     answer = (await small.admin.post("/cubejs-api/v1/load", {"query": query})).json()
     told = {row["audit_subjects.user_id"]: row["audit_subjects.count"] for row in answer["data"]}
     assert told == {str(small.ann.id): "2", str(small.ben.id): "1", str(small.teacher.id): "1"}
+    by_action = {"measures": ["audit_subjects.count"], "dimensions": ["audit.action"], "order": {"audit.action": "asc"}}
+    answer = (await small.admin.post("/cubejs-api/v1/load", {"query": by_action})).json()
+    assert {"user.read", "user.listed"} <= {row["audit.action"] for row in answer["data"]}
     for nobody in (small.teacher, small.ann):
         refused = await nobody.post("/cubejs-api/v1/load", {"query": {"measures": ["audit.count"]}})
         assert refused.status_code == 403
