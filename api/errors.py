@@ -62,7 +62,11 @@ def _fault(item: Any) -> dict[str, str]:
     where = [str(part) for part in item["loc"]]
     if len(where) > 1 and where[0] in {"body", "query", "path", "header"}:
         where = where[1:]
-    return {"field": ".".join(where), "problem": str(item["msg"]), "type": str(item["type"])}
+    return {
+        "field": ".".join(where),
+        "problem": str(item["msg"]).removeprefix("Value error, "),
+        "type": str(item["type"]),
+    }
 
 
 async def _http(request: Request, error: Exception) -> Response:
