@@ -23,7 +23,7 @@ from api.app import create_app, started
 from api.auth.scopes import TokenScope
 from api.deps import Services, require
 from api.principal import Principal
-from benchmarks.table import percentile, show
+from benchmarks.table import UNLIMITED, percentile, show
 from core.settings import Settings
 from core.telemetry import configure_logging
 
@@ -46,7 +46,7 @@ def _add_routes(app: FastAPI) -> None:
 async def running() -> AsyncIterator[tuple[FastAPI, httpx2.AsyncClient]]:
     """The application over embedded stores, with the two routes."""
     with tempfile.TemporaryDirectory(prefix="edu-bench-") as folder:
-        settings = Settings(data_dir=Path(folder), log_level="warning", open_registration=True)
+        settings = Settings(data_dir=Path(folder), log_level="warning", open_registration=True, **UNLIMITED)
         configure_logging(settings)
         app = create_app(settings)
         _add_routes(app)

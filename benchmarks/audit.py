@@ -25,7 +25,7 @@ from api.audit.entries import Entry
 from api.audit.queue import AuditLog
 from api.cli.client import mint
 from api.principal import Principal
-from benchmarks.table import show
+from benchmarks.table import UNLIMITED, show
 from core.embedded import open_stores
 from core.postgres import Postgres
 from core.settings import Settings
@@ -76,7 +76,7 @@ async def group_times(postgres: Postgres, lines: int) -> list[float]:
 
 @asynccontextmanager
 async def _application(folder: Path) -> AsyncIterator[tuple[FastAPI, httpx2.AsyncClient, str]]:
-    settings = Settings(data_dir=folder, log_level="error")
+    settings = Settings(data_dir=folder, log_level="error", **UNLIMITED)
     configure_logging(settings)
     async with open_stores(settings) as stores, started(create_app(stores=stores)) as app:
         school = await stores.postgres.fetch_one("insert into schools (name) values ('s') returning id")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+_LIMITS = ("limit_normal", "limit_query", "limit_reports", "limit_events", "limit_address")
+UNLIMITED: Any = dict.fromkeys(_LIMITS, 1_000_000_000)
+"""Settings of a server that is measured: it is asked more often than anybody may."""
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -49,7 +49,7 @@ def postgres_server(stores_folder: Path) -> Iterator[str]:
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """A fresh, migrated database."""
     name = f"test_{next(_numbers)}"
-    _execute(postgres_server, f"create database {name} template template_edu")
+    _execute(postgres_server, f"create database {name} template template_edu strategy file_copy")
     yield database(postgres_server, name)
     _execute(postgres_server, f"drop database {name} with (force)")
 

@@ -47,7 +47,7 @@ create table revocations (
     kind       text not null check (kind in ('session', 'user', 'token')),
     subject    text not null,
     at         timestamptz not null default clock_timestamp(),
-    keep_until timestamptz not null
+    keep_until timestamptz not null check (isfinite(keep_until))
 );
 create index revocations_xid on revocations (xid);
 create index revocations_keep_until on revocations (keep_until);

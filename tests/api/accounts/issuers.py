@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import threading
@@ -32,6 +34,7 @@ def certified(folder: Path, port: int, clients: list[dict[str, Any]], accounts: 
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     try:
         assert process.stdin is not None
@@ -41,7 +44,7 @@ def certified(folder: Path, port: int, clients: list[dict[str, Any]], accounts: 
         assert any(line.strip() == "ready" for line in process.stdout)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # `node` may be a script that runs node
         process.wait(10)
 
 
