@@ -77,13 +77,14 @@ Service = Annotated[Queries, Depends(queries)]
 @cube.get("/load", summary="Ask a question")
 @cube.post("/load", summary="Ask a question", openapi_extra=_QUERY)
 @cube.get("/subscribe", summary="Ask a question again and again")
-async def load(
-    request: Request, service: Service, context: Context, trail: Annotated[Trail, Depends(audited("query.answered"))]
-) -> Response:
+async def load(request: Request, trail: Annotated[Trail, Depends(audited("query.answered"))]) -> Response:
     """Rows, with what their columns mean. A query that takes long answers `Continue wait`: ask the same again."""
+    # Called and not depended on: each dependency costs a request more than a kept answer does.
+    principal, service = await current_principal(request), await queries(request)
+    context = await security_context(request)
     given = await _given(request)
     multi, cache = given.get("queryType") == "multi", given.get("cache")
-    requester = _requester(request.headers.get("x-request-id"), await current_principal(request))
+    requester = _requester(request.headers.get("x-request-id"), principal)
 
     async def seen(answer: Answer) -> None:
         if found := seen_in(service.engine.catalog, answer):

@@ -210,6 +210,11 @@ def may_ask(catalog: Catalog, context: SecurityContext, name: str) -> bool:
     return allowed is None or member.name in allowed
 
 
+def shape_of(context: SecurityContext) -> tuple[tuple[str, Slot | None], ...]:
+    """Which attributes the caller has, whatever their values: what `visible` looks at beside his groups."""
+    return tuple(_presence(context.attributes))
+
+
 def _presence(attributes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Slot | None]]:
     for name, value in attributes.items():
         if isinstance(value, Mapping):

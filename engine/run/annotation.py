@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from engine.model.catalog import Catalog, Dimension, Measure, Member, Segment, ViewMember
 from engine.model.terms import PREDEFINED, Granularity
-from engine.query.access import SecurityContext, may_ask
+from engine.query.access import SecurityContext, may_ask, shape_of
 from engine.query.request import Query
 
 Json = dict[str, Any]
 
-_known: WeakKeyDictionary[Catalog, dict[str, Json]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Catalog, dict[Hashable, Json]] = WeakKeyDictionary()
+_KEPT = 20_000
 _OWN_TYPES = frozenset({"string", "time", "boolean"})
 
 
@@ -97,7 +98,15 @@ def _told(catalog: Catalog, name: str, context: SecurityContext) -> Json:
     told = known.get(name)
     if told is None:
         told = known[name] = describe(catalog, catalog.member(name))
-    return told | may_drill(told, catalog, context) if told.get("drillMembers") else told
+    if not told.get("drillMembers"):
+        return told
+    key = name, context.groups, shape_of(context)
+    found = known.get(key)
+    if found is None:
+        if len(known) > _KEPT:
+            known.clear()
+        found = known[key] = told | may_drill(told, catalog, context)
+    return found
 
 
 def _named(catalog: Catalog, names: Iterable[str], context: SecurityContext) -> Json:
