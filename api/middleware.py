@@ -29,6 +29,8 @@ SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
 }
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+STANDING_HEADERS = {**SECURITY_HEADERS, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
+"""The headers of every answer."""
 
 
 class RequestContext:
@@ -88,14 +90,9 @@ def _trace(scope: Scope) -> dict[str, str]:
     return {"trace_id": found[1]} if found else {}
 
 
-def standing_headers() -> dict[str, str]:
-    """The headers of every answer."""
-    return {**SECURITY_HEADERS, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
-
-
 def _add_headers(headers: MutableHeaders, request_id: str, rate: Mapping[str, str]) -> None:
     headers["X-Request-ID"] = request_id
-    for name, value in standing_headers().items():
+    for name, value in STANDING_HEADERS.items():
         headers.setdefault(name, value)
     for name, value in rate.items():
         headers[name] = value

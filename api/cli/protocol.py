@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.bounds import MAX_ADDRESS, MAX_HEADER_BYTES
 from api.envelope import failure
-from api.middleware import standing_headers
+from api.middleware import STANDING_HEADERS
 
 _MAX_HEAD = 2 * (MAX_ADDRESS + MAX_HEADER_BYTES)
 """Beyond what `api/bounds.py` refuses with its own code, so that its answer is the usual one."""
@@ -74,7 +74,7 @@ class HeadGuard(HttpToolsProtocol):
         self._head_came()
         if self.transport.is_closing():
             return
-        answer = failure("", status, message, code, headers={"connection": "close", **standing_headers()})
+        answer = failure("", status, message, code, headers={"connection": "close", **STANDING_HEADERS})
         lines = [STATUS_LINE[status], *(name + b": " + value + b"\r\n" for name, value in answer.raw_headers), b"\r\n"]
         self.transport.write(b"".join([*lines, bytes(answer.body)]))
         self.transport.close()

@@ -15,7 +15,7 @@ from api.audit.personal import seen_in
 from api.audit.refusals import note_refusal
 from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
-from api.deps import current_principal, get_services, require, security_context
+from api.deps import ContextDep, current_principal, get_services, require, security_context
 from api.limits.rates import limited
 from api.principal import Principal
 from api.queries.refusals import REFUSALS, refusal_body, stage_body
@@ -48,7 +48,6 @@ _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
 _RULE = [Depends(require(scope=TokenScope.QUERY)), Depends(limited("query"))]
 cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=_RULE, route_class=CubeRoute, responses=REFUSALS)
-Context = Annotated[SecurityContext, Depends(security_context)]
 _QUERY = {
     "requestBody": {
         "content": {
@@ -104,7 +103,7 @@ async def stop(request_id: str, request: Request, service: Service) -> Response:
 
 @cube.get("/sql", summary="The SQL of a question")
 @cube.post("/sql", summary="The SQL of a question", openapi_extra=_QUERY)
-async def sql(request: Request, service: Service, context: Context) -> Response:
+async def sql(request: Request, service: Service, context: ContextDep) -> Response:
     """For operators: the ClickHouse SQL with its bound parameters, row filters included; nothing is run."""
     given = await _given(request)
     return await _answer(service.sql(given.get("query"), context), request)
@@ -112,14 +111,14 @@ async def sql(request: Request, service: Service, context: Context) -> Response:
 
 @cube.get("/dry-run", summary="Check a question")
 @cube.post("/dry-run", summary="Check a question", openapi_extra=_QUERY)
-async def dry_run(request: Request, service: Service, context: Context) -> Response:
+async def dry_run(request: Request, service: Service, context: ContextDep) -> Response:
     """The question as it was understood; nothing is run."""
     given = await _given(request)
     return await _answer(service.dry_run(given.get("query"), context), request)
 
 
 @cube.get("/meta", summary="What can be asked")
-async def meta(request: Request, service: Service, context: Context) -> Response:
+async def meta(request: Request, service: Service, context: ContextDep) -> Response:
     """Cubes, views and their members, as far as the caller may see them; `?extended` adds SQL, joins and rollups."""
     flags = request.query_params
     only_views = flags.get("onlyViews", "").lower() == "true"
