@@ -1,0 +1,2 @@
+-- The way to ClickHouse: bisected rows, audits, replays.
+select 1;

@@ -1,0 +1,2 @@
+-- What is changed afterwards: erasure, legal holds, regrading.
+select 1;

@@ -1,0 +1,2 @@
+-- What has left the record for the archive.
+select 1;
