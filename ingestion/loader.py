@@ -18,6 +18,7 @@ from core.postgres import Postgres
 from core.settings import Settings
 from core.telemetry import log
 from core.warehouse import Warehouse
+from ingestion.amendments.run import amend
 from ingestion.batches import Fenced, prepared, read_progress
 from ingestion.dimensions import load_dimensions
 from ingestion.facts import load_facts
@@ -168,10 +169,11 @@ class Loader:
 
 
 def load_all(term: Term, *, patient: bool = False) -> int:
-    """Unconfirmed batches first, then the dimensions, then the facts that point to them; returns the rows brought."""
+    """Unconfirmed batches first, then amendments, the dimensions, the facts that point to them; the rows brought."""
     if term.fresh:
         rebuild(term)
     rows = sum(recover(term, pipeline) for pipeline in FACTS)
+    amend(term)
     term.fresh = False
     rows += load_dimensions(term)
     return rows + sum(load_facts(term, pipeline) for pipeline in FACTS if not patient or _is_due(term, pipeline))
