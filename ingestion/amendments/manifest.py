@@ -27,7 +27,7 @@ _WRITE = (
 def find_batches(
     connection: Blocking, pipeline: str, rows: Iterable[tuple[UUID, str, int]], known: Mapping[UUID, int]
 ) -> dict[UUID, int]:
-    """The batch of each row (id, xid, seq) as ClickHouse says (`known`), else by its place; rows of none are left out."""
+    """The batch of each row (id, xid, seq): as ClickHouse says (`known`), else by its place, if it is in one."""
     unknown = [row for row in rows if row[0] not in known]
     found = dict(known)
     if unknown:
