@@ -16,6 +16,7 @@ import orjson
 from core.clock import now
 from core.errors import Conflict
 from core.ids import new_id
+from core.warehouse import Warehouse
 from ingestion.amendments import warehouse as store
 from ingestion.amendments.holds import holding
 from ingestion.amendments.manifest import find_batches, subtract
@@ -46,7 +47,7 @@ def leave_record(term: Term, amendment: Amendment) -> None:
     """Take the person out of the record, the manifest with him, in one transaction."""
     user, connection = amendment.subject, term.connection
     known = {table: _batches_in_warehouse(term, table, column, user) for table, column in FACTS.items()}
-    before = amendment.work.get("warehouse") or count_warehouse(term, user)
+    before = amendment.work.get("warehouse") or count_warehouse(term.warehouse, user)
     with connection.transaction():
         if amendment.state in ("waiting", "held") and _must_wait(connection, amendment):
             return
@@ -111,9 +112,9 @@ def count_record(connection: Blocking, user: int) -> dict[str, int]:
     return counts | {place.name: connection.execute(place.count, values).fetchall()[0]["n"] for place in RECORD}
 
 
-def count_warehouse(term: Term, user: int) -> dict[str, int]:
+def count_warehouse(warehouse: Warehouse, user: int) -> dict[str, int]:
     """How many rows of ClickHouse know the person, by table."""
-    return {table: store.count(term.warehouse, table, *_his(column, user)) for table, column in WAREHOUSE}
+    return {table: store.count(warehouse, table, *_his(column, user)) for table, column in WAREHOUSE}
 
 
 def digest(result: dict[str, Any]) -> bytes:
@@ -198,7 +199,7 @@ def _certify(term: Term, amendment: Amendment, work: dict[str, Any]) -> None:
         "asked_at": amendment.asked_at.isoformat(),
         "finished_at": at.isoformat(),
         "record": _sides(work["record"], after),
-        "warehouse": _sides(work["warehouse"], count_warehouse(term, amendment.subject)),
+        "warehouse": _sides(work["warehouse"], count_warehouse(term.warehouse, amendment.subject)),
         "archive": {"before": work["archive"], "after": 0},
         "batches_mended": work["batches"],
         "remains": list(REMAINS),

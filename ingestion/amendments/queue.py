@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from psycopg.types.json import Jsonb
 
 from core.errors import Conflict
-from core.postgres import Connection
+from core.postgres import Connection, Postgres
 from ingestion.batches import Blocking
 
 State: TypeAlias = Literal["waiting", "held", "sending", "settling", "done", "failed"]
@@ -20,6 +20,9 @@ SETTLE_SECONDS = 180
 COLUMNS = """id, kind, subject, school_id, state, asked_by, asked_role, asked_at, settle_seconds, details, work,
 settle_until, applied_at, finished_at, result, encode(hash, 'hex') as hash"""
 _OPEN = f"select {COLUMNS} from amendments where state not in ('done', 'failed') order by id limit 200"
+_SUMMARY = """
+select kind, state, count(*) as n from amendments where state not in ('done', 'failed') group by 1, 2 order by 1, 2
+"""
 _ASK = f"""
 insert into amendments (kind, subject, school_id, asked_by, asked_role, settle_seconds, details)
 values (%(kind)s, %(subject)s, %(school_id)s, %(asked_by)s, %(asked_role)s, %(settle_seconds)s, %(details)s)
@@ -59,6 +62,12 @@ class Amendment:
     finished_at: datetime | None
     result: dict[str, Any] | None
     hash: str | None
+
+
+async def summary(postgres: Postgres) -> dict[str, int]:
+    """How many amendments are open, by kind and state: `{"erasure held": 1}`."""
+    rows = await postgres.fetch(_SUMMARY)
+    return {f"{row['kind']} {row['state']}": row["n"] for row in rows}
 
 
 def open_amendments(connection: Blocking) -> list[Amendment]:

@@ -44,6 +44,12 @@ with hit as materialized (
 update responses r set correct = hit.correct, score = hit.score from hit where r.response_id = hit.response_id
 """
 _BLANK_SESSIONS = f"select distinct s.id from {ANSWERS} and r.choice is null and s.mode <> 'imported'"
+# A live room keeps the keys that it began with.
+_ROOMS = """
+select 1 as n from quiz_sessions where mode = 'live' and ended_at is null and started_at < %(asked_at)s
+  and opened_at > %(asked_at)s - interval '1 day'
+  and quiz_id in (select quiz_id from quiz_questions where question_id = %(question)s) limit 1
+"""
 _QUIZZES = "select distinct quiz_id from quiz_questions where question_id = %(question)s"
 
 
@@ -83,8 +89,9 @@ def mark_warehouse(term: Term, amendment: Amendment) -> None:
 
 
 def settle(term: Term, amendment: Amendment) -> None:
-    """What was graded with the old key and came in late is marked too; then it is done."""
-    if not has_settled(term.connection, amendment):
+    """What was graded with the old key and came in late, or in a room that was open, is marked too; then it is done."""
+    values = {"question": amendment.subject, "asked_at": amendment.asked_at}
+    if not has_settled(term.connection, amendment) or term.connection.execute(_ROOMS, values).fetchone():
         return
     mark_record(term, amendment)
     late = term.connection.execute("select state, work from amendments where id = %s", (amendment.id,)).fetchall()[0]
