@@ -44,12 +44,18 @@ values (%(id)s, %(school)s, %(by)s, %(role)s, 'erasure.done', %(target)s, array[
 
 
 def leave_record(term: Term, amendment: Amendment) -> None:
-    """Take the person out of the record, the manifest with him, in one transaction."""
+    """Take the person out of the record, the manifest with him, in one transaction.
+
+    What only ClickHouse has of him (months in the archive) leaves the manifest the first time, and once.
+    """
     user, connection = amendment.subject, term.connection
-    known = {table: _batches_in_warehouse(term, table, column, user) for table, column in FACTS.items()}
+    first = amendment.state != "settling"
+    known = {
+        table: _batches_in_warehouse(term, table, column, user) if first else {} for table, column in FACTS.items()
+    }
     before = amendment.work.get("warehouse") or count_warehouse(term.warehouse, user)
     with connection.transaction():
-        if amendment.state in ("waiting", "held") and _must_wait(connection, amendment):
+        if first and _must_wait(connection, amendment):
             return
         person = connection.execute(_PERSON + " for update", (user,)).fetchone()
         values = {"user": user, "school": amendment.school_id, "email": person["email"] if person else None}
@@ -61,7 +67,7 @@ def leave_record(term: Term, amendment: Amendment) -> None:
             connection.execute(_MARK, values | {"created_at": person["created_at"]})
         created_at = person["created_at"] if person else None
         work = _merged(amendment.work, counts, batches, before, created_at)
-        late = amendment.state == "settling" and not sum(counts.values())
+        late = not first and not sum(counts.values())
         move(connection, amendment, "settling" if late else "sending", work)
         failpoint("erasing")
     failpoint("erased")

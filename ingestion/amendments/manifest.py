@@ -15,7 +15,11 @@ from unnest(%(ids)s::text[], %(xids)s::text[], %(seqs)s::bigint[]) as r (id, xid
 join batches b on b.pipeline = %(pipeline)s and b.state = 'committed'
   and (r.xid::xid8, r.seq) >= (b.lo_xid, b.lo_seq) and (r.xid::xid8, r.seq) <= (b.hi_xid, b.hi_seq)
   and pg_visible_in_snapshot(r.xid::xid8, b.target) and not pg_visible_in_snapshot(r.xid::xid8, b.done)
+  and not coalesce((to_jsonb(b) ->> 'keyed')::boolean, false)
 """
+# Rows that ClickHouse refused are in no batch, though they lie between its boundaries.
+_TABLE = "select to_regclass('refused_rows') is not null as there"
+_REFUSED = "select key from refused_rows where pipeline = %s and key = any(%s)"
 _READ = (
     "select id, rows, fingerprint from batches where pipeline = %s and id = any(%s) and state = 'committed' for update"
 )
@@ -29,12 +33,20 @@ def find_batches(
 ) -> dict[UUID, int]:
     """The batch of each row (id, xid, seq): as ClickHouse says (`known`), else by its place, if it is in one."""
     unknown = [row for row in rows if row[0] not in known]
+    refused = _refused(connection, pipeline, [row[0] for row in unknown])
+    unknown = [row for row in unknown if row[0] not in refused]
     found = dict(known)
     if unknown:
         ids, xids, seqs = zip(*((str(row[0]), row[1], row[2]) for row in unknown), strict=True)
         values = {"pipeline": pipeline, "ids": list(ids), "xids": list(xids), "seqs": list(seqs)}
         found |= {row["id"]: row["batch"] for row in connection.execute(_BY_PLACE, values).fetchall()}
     return found
+
+
+def _refused(connection: Blocking, pipeline: str, keys: list[UUID]) -> set[UUID]:
+    if not keys or not connection.execute(_TABLE).fetchall()[0]["there"]:
+        return set()
+    return {row["key"] for row in connection.execute(_REFUSED, (pipeline, keys)).fetchall()}
 
 
 def subtract(connection: Blocking, pipeline: str, batch_of: Mapping[UUID, int]) -> int:

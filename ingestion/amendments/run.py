@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -15,6 +16,7 @@ from ingestion.amendments.replay import replay
 from ingestion.term import Term
 
 _PREPARED = "select exists (select from batches where state = 'prepared') as unconfirmed"
+_REPLAYED = "erasures of the other side"
 _Step = Callable[[Term, Amendment], None]
 _STEPS: Mapping[tuple[str, str], _Step] = MappingProxyType(
     {
@@ -31,8 +33,9 @@ _STEPS: Mapping[tuple[str, str], _Step] = MappingProxyType(
 
 def amend(term: Term) -> None:
     """Take each open amendment as far as it goes now; nothing while a batch is unconfirmed."""
-    if term.fresh:
+    if _REPLAYED not in term.looked:
         replay(term)
+        term.looked[_REPLAYED] = time.monotonic()
     tried: set[tuple[int, str]] = set()
     while not term.stopping.is_set():
         ready = [each for each in open_amendments(term.connection) if (each.id, each.state) not in tried]

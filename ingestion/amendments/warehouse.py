@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
+
+from clickhouse_connect.driver.client import Client
 
 from core.errors import Unavailable
 from core.telemetry import log
@@ -13,7 +16,10 @@ _PENDING = """
 SELECT table, latest_fail_reason FROM system.mutations
 WHERE database = currentDatabase() AND NOT is_done AND has({tables:Array(String)}, table)
 """
-_ASYNC = "SETTINGS mutations_sync = 0"
+_TWINS = """
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND (startsWith(name, {replay:String}) OR name = {next:String})
+"""
 
 
 def count(warehouse: Warehouse, table: str, condition: str, parameters: dict[str, Any], *, final: bool = False) -> int:
@@ -24,14 +30,24 @@ def count(warehouse: Warehouse, table: str, condition: str, parameters: dict[str
 
 def delete(warehouse: Warehouse, table: str, condition: str, parameters: dict[str, Any]) -> None:
     """Begin to delete; what meets the condition is not seen any more when this returns."""
-    statement = f"ALTER TABLE {quote(table)} DELETE WHERE {condition} {_ASYNC}"
-    warehouse.call(lambda client: client.command(statement, parameters=parameters))
+    _mutate(warehouse, table, f"DELETE WHERE {condition}", parameters)
 
 
 def update(warehouse: Warehouse, table: str, changes: str, condition: str, parameters: dict[str, Any]) -> None:
     """Begin to change; the new values are seen, all at once, when this returns."""
-    statement = f"ALTER TABLE {quote(table)} UPDATE {changes} WHERE {condition} {_ASYNC}"
-    warehouse.call(lambda client: client.command(statement, parameters=parameters))
+    _mutate(warehouse, table, f"UPDATE {changes} WHERE {condition}", parameters)
+
+
+def _mutate(warehouse: Warehouse, table: str, what: str, parameters: dict[str, Any]) -> None:
+    """A twin that is about to take the table's place is changed on disk: its parts are moved as they lie there."""
+    twins = [name for (name,) in rows(warehouse, _TWINS, {"replay": f"{table}_replay_", "next": f"{table}_next"})]
+    for name, sync in [(table, 0), *((twin, 2) for twin in twins)]:
+        statement = f"ALTER TABLE {quote(name)} {what} SETTINGS mutations_sync = {sync}"
+        warehouse.call(partial(_command, statement=statement, parameters=parameters))
+
+
+def _command(client: Client, statement: str, parameters: dict[str, Any]) -> None:
+    client.command(statement, parameters=parameters)
 
 
 def are_written(warehouse: Warehouse, tables: Iterable[str]) -> bool:

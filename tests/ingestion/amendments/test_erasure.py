@@ -280,3 +280,33 @@ async def test_the_archive_is_asked_and_counted(postgres: Postgres, warehouse: W
         ARCHIVES.remove(archive)
     assert row["result"]["archive"] == {"before": 5, "after": 0}
     assert asked == [ids["ann"]]
+
+
+async def test_rows_that_clickhouse_lost_leave_their_batches_too(
+    postgres: Postgres, warehouse: Warehouse, loader: Loader
+) -> None:
+    """What an audit would send again is not expected any more; ben's lost rows still are."""
+    ids = await make_district(postgres)
+    await fill(postgres, ids, random.Random(5), 60)
+    await loader.drain()
+    await warehouse.command("DELETE FROM events WHERE cityHash64(event_id) % 2 = 0")
+    (lost,) = (await warehouse.query(f"SELECT count() FROM events WHERE user_id = {ids['ann']}")).result_rows
+    row = await finished(postgres, loader, (await wish(postgres, ids["ann"], ids["school"])).id)
+    assert 0 < lost[0] < row["result"]["record"]["events"]["before"]
+    expected = await postgres.fetch_one("select sum(rows) as n from batches where pipeline = 'events'")
+    assert expected == await postgres.fetch_one("select count(*)::numeric as n from events")
+
+
+async def test_a_twin_that_will_take_the_place_of_a_table(
+    postgres: Postgres, warehouse: Warehouse, loader: Loader
+) -> None:
+    ids = await make_district(postgres)
+    await fill(postgres, ids, random.Random(6), 30)
+    await loader.drain()
+    for twin in ("events_replay_3", "events_next"):
+        await warehouse.command(f"CREATE TABLE {twin} AS events")
+        await warehouse.command(f"INSERT INTO {twin} SETTINGS async_insert = 0 SELECT * FROM events")
+    await finished(postgres, loader, (await wish(postgres, ids["ann"], ids["school"])).id)
+    for twin in ("events_replay_3", "events_next"):
+        query = f"SELECT count() FROM {twin} WHERE user_id = {ids['ann']} SETTINGS apply_mutations_on_fly = 0"
+        assert (await warehouse.query(query)).result_rows == [(0,)]

@@ -1,0 +1,1 @@
+"""Erasure, holds and corrected keys through the API."""
