@@ -28,7 +28,7 @@ from ingestion.amendments.regrading import ANSWERS
 _SLACK_SECONDS = 60
 _MOST_STUDENTS = 500
 _MARKED = f"""
-select r.student_id, r.choice, r.correct, r.score, s.mode = 'imported' as imported, count(*) as answers
+select r.student_id, r.choice, r.correct, r.score, s.imported, count(*) as answers
 from {ANSWERS} group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
 """
 _ASKING = """

@@ -6,6 +6,7 @@ and rows that are brought later are right already. What stands as a sum only (`q
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -14,36 +15,38 @@ from psycopg.types.json import Jsonb
 from core.clock import now
 from ingestion.amendments import warehouse as store
 from ingestion.amendments.erasure import digest
-from ingestion.amendments.grades import Asked, Group, Mark, Tally, changes, pieces, tally
+from ingestion.amendments.grades import Asked, Group, Mark, changes, pieces, tally
 from ingestion.amendments.queue import Amendment, finish, has_settled, move
 from ingestion.batches import Blocking
 from ingestion.failpoints import failpoint
 from ingestion.term import Term
 
-# The ids of a session's answers begin with the milliseconds of its opening: they lie side by side in one partition.
-ANSWERS = """
-quiz_sessions s cross join lateral (
-    select r.* from responses r
-    where r.session_id = s.id and r.question_id = %(question)s
-      and r.response_id >= first_of(s.opened_at) and r.response_id < last_of(s.opened_at)) r
-where s.quiz_id in (select quiz_id from quiz_questions where question_id = %(question)s)
+# The ids of a sitting's answers begin with the milliseconds of its opening: they lie side by side in one partition.
+# `offset 0` keeps the planner from reading all answers and comparing afterwards.
+_SITTINGS = """
+select s.id, s.mode = 'imported' as imported, first_of(s.opened_at) as low, last_of(s.opened_at) as high
+from quiz_sessions s where s.quiz_id in (select quiz_id from quiz_questions where question_id = %(question)s)
 """
-GROUPS = f"""
-select r.choice, r.correct, r.score, s.mode = 'imported' as imported, count(*) as answers
-from {ANSWERS} group by 1, 2, 3, 4 order by 1, 2, 3, 4
+_WITHIN = "r.response_id >= {low} and r.response_id < {high} and r.session_id = {id} and r.question_id = %(question)s"
+_OF_SITTING = _WITHIN.format(low="%(low)s", high="%(high)s", id="%(id)s")
+ANSWERS = f"""
+({_SITTINGS} offset 0) s cross join lateral (
+    select r.* from responses r where {_WITHIN.format(low="s.low", high="s.high", id="s.id")} offset 0) r
+"""
+_NEXT = f"{_SITTINGS} and s.id > %(after)s order by s.id limit 100"
+_GROUPS = f"""
+select choice, correct, score, %(imported)s as imported, count(*) as answers
+from responses r where {_OF_SITTING} group by 1, 2, 3 order by 1, 2, 3
 """
 QUESTION = "select qtype, options, answer_key from questions where id = %(question)s"
 _ALLOW = "select set_config('eduanalytics.amending', 'regrade', true)"
 _MARK = f"""
-with hit as materialized (
-    select r.response_id, m.correct, m.score
-    from (select s.mode, r.* from {ANSWERS}) r
-    join jsonb_to_recordset(%(marks)s) as m (choice text, imported boolean, correct boolean, score double precision)
-      on m.choice is not distinct from r.choice and m.imported = (r.mode = 'imported')
-    where (r.correct, r.score) is distinct from (m.correct, m.score))
-update responses r set correct = hit.correct, score = hit.score from hit where r.response_id = hit.response_id
+update responses r set correct = m.correct, score = m.score
+from jsonb_to_recordset(%(marks)s) as m (choice text, correct boolean, score double precision)
+where {_OF_SITTING} and m.choice is not distinct from r.choice
+  and (r.correct, r.score) is distinct from (m.correct, m.score)
 """
-_BLANK_SESSIONS = f"select distinct s.id from {ANSWERS} and r.choice is null and s.mode <> 'imported'"
+_BUDGET_SECONDS = 0.2
 # A live room keeps the keys that it began with.
 _ROOMS = """
 select 1 as n from quiz_sessions where mode = 'live' and ended_at is null and started_at < %(asked_at)s
@@ -54,21 +57,84 @@ _QUIZZES = "select distinct quiz_id from quiz_questions where question_id = %(qu
 
 
 def mark_record(term: Term, amendment: Amendment) -> None:
-    """New marks in the record: all answers to the question in one transaction."""
-    connection, values = term.connection, {"question": amendment.subject}
-    with connection.transaction():
-        asked = Asked(**connection.execute(QUESTION + " for share", values).fetchall()[0])
-        groups = read_groups(connection, amendment.subject)
-        changed = changes(asked, groups)
-        if changed:
-            connection.execute(_ALLOW)
-            connection.execute(_MARK, values | {"marks": Jsonb([_told(group, new) for group, new in changed])})
-        counts = _added(amendment.work.get("tally"), tally(asked, groups))
-        work = {"tally": counts, "key": asked.answer_key, **_marks(connection, values, changed, amendment.work)}
-        late = amendment.state == "settling" and not changed
-        move(connection, amendment, "settling" if late else "sending", work)
+    """New marks in the record, sitting by sitting, as many as a pass has time for; one transaction.
+
+    Reports do not change before all sittings are marked: ClickHouse is told then.
+    """
+    with term.connection.transaction():
+        run = _Run(term.connection, amendment.subject, amendment.work)
+        run.mark_sittings(time.monotonic() + _BUDGET_SECONDS)
+        if not run.ended:
+            move(term.connection, amendment, amendment.state, run.work)
+        else:
+            late = amendment.state == "settling" and not run.found
+            move(term.connection, amendment, "settling" if late else "sending", run.work)
         failpoint("marking")
     failpoint("marked")
+
+
+class _Run:
+    """One walk over the sittings that asked a question; `work` is what the next pass needs."""
+
+    def __init__(self, connection: Blocking, question: int, work: dict[str, Any]) -> None:
+        self.connection = connection
+        self.question = {"question": question}
+        self.marks: dict[str, Any] = dict(work.get("marks", {}))
+        self.blank: dict[str, Any] | None = work.get("blank")
+        self.tally: dict[str, int] = dict(work.get("tally", {}))
+        self.after = int(work.get("after", 0))
+        self.seen = [int(number) for number in work.get("seen", (0, 0))]
+        self.ended = False
+        self.asked = Asked(**connection.execute(QUESTION + " for share", self.question).fetchall()[0])
+
+    @property
+    def found(self) -> bool:
+        """Whether ClickHouse has to be told something."""
+        return bool(self.marks or self.blank)
+
+    @property
+    def work(self) -> dict[str, Any]:
+        """All of it; a walk that has ended tells how many answers there are, and the next one begins anew."""
+        tally = self.tally
+        if self.ended:
+            tally = tally | {"answers": self.seen[0], "ungradable": self.seen[1]}
+        again = {"after": 0 if self.ended else self.after, "seen": [0, 0] if self.ended else self.seen}
+        return {"marks": self.marks, "blank": self.blank, "tally": tally, "key": self.asked.answer_key, **again}
+
+    def mark_sittings(self, until: float) -> None:
+        """Sitting by sitting until there is none or the time is over."""
+        while time.monotonic() < until:
+            sittings = self.connection.execute(_NEXT, {**self.question, "after": self.after}).fetchall()
+            for sitting in sittings:
+                self._mark(sitting)
+                self.after = sitting["id"]
+                if time.monotonic() >= until:
+                    return
+            if not sittings:
+                self.ended = True
+                return
+
+    def _mark(self, sitting: dict[str, Any]) -> None:
+        values = {**self.question, **sitting}
+        groups = [Group(**row) for row in self.connection.execute(_GROUPS, values).fetchall()]
+        changed = changes(self.asked, groups)
+        if changed:
+            told = [{"choice": group.choice, "correct": new[0], "score": new[1]} for group, new in changed]
+            self.connection.execute(_ALLOW)
+            self.connection.execute(_MARK, values | {"marks": Jsonb(told)})
+        for group, new in changed:
+            self._tell(sitting["id"], group.choice, new)
+        counts = asdict(tally(self.asked, groups))
+        self.seen = [self.seen[0] + counts.pop("answers"), self.seen[1] + counts.pop("ungradable")]
+        self.tally = self.tally | {name: number + self.tally.get(name, 0) for name, number in counts.items()}
+
+    def _tell(self, sitting: int, choice: str | None, new: Mark) -> None:
+        """What ClickHouse is to be told: a mark for each choice, and one for no choice at all."""
+        if choice is not None:
+            self.marks[choice] = new
+            return
+        known = self.blank["sessions"] if self.blank else []
+        self.blank = {"mark": new, "sessions": [*known, sitting]}
 
 
 def mark_warehouse(term: Term, amendment: Amendment) -> None:
@@ -95,7 +161,7 @@ def settle(term: Term, amendment: Amendment) -> None:
         return
     mark_record(term, amendment)
     late = term.connection.execute("select state, work from amendments where id = %s", (amendment.id,)).fetchall()[0]
-    if late["state"] == "settling" and store.are_written(term.warehouse, ["responses"]):
+    if late["state"] == "settling" and not late["work"]["after"] and store.are_written(term.warehouse, ["responses"]):
         at = now()
         result = {
             "amendment": amendment.id,
@@ -106,34 +172,6 @@ def settle(term: Term, amendment: Amendment) -> None:
         }
         with term.connection.transaction():
             finish(term.connection, amendment, result, digest(result), at)
-
-
-def read_groups(connection: Blocking, question: int) -> list[Group]:
-    """The answers to a question, by what was chosen and how it is marked."""
-    return [Group(**row) for row in connection.execute(GROUPS, {"question": question}).fetchall()]
-
-
-def _told(group: Group, new: Mark) -> dict[str, Any]:
-    return {"choice": group.choice, "imported": group.imported, "correct": new[0], "score": new[1]}
-
-
-def _added(old: dict[str, int] | None, new: Tally) -> dict[str, int]:
-    """The sum of both runs; of all answers and of those that cannot be graded the last word counts."""
-    found = asdict(new)
-    whole = ("answers", "ungradable")
-    return {name: n if name in whole else n + (old or {}).get(name, 0) for name, n in found.items()}
-
-
-def _marks(
-    connection: Blocking, values: dict[str, Any], changed: list[tuple[Group, Mark]], work: dict[str, Any]
-) -> dict[str, Any]:
-    """What ClickHouse is to be told: a mark for each choice, and one for no choice at all."""
-    marks = work.get("marks", {}) | {group.choice: new for group, new in changed if group.choice is not None}
-    blank = next((new for group, new in changed if group.choice is None), None)
-    if blank is None:
-        return {"marks": marks, "blank": work.get("blank")}
-    sessions = [row["id"] for row in connection.execute(_BLANK_SESSIONS, values).fetchall()]
-    return {"marks": marks, "blank": {"mark": blank, "sessions": sessions}}
 
 
 def _mutate(term: Term, piece: list[tuple[Mark, list[str]]], where: str, place: dict[str, Any]) -> None:
