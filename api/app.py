@@ -46,6 +46,7 @@ from api.auth.watch import Watch
 from api.bodies import BodyGuard
 from api.bounds import Bounds
 from api.deps import Fed, Services, authenticate_person
+from api.direct import Signpost
 from api.directory import routes as directory
 from api.docs_page import add_docs
 from api.envelope import Failure
@@ -143,6 +144,7 @@ def create_app(settings: Settings | None = None, stores: Stores | None = None) -
         add_docs(app)
     _add_routes(app, alone)
     check_access(app)
+    app.router.middleware_stack = Signpost(app)
     return app
 
 

@@ -78,11 +78,8 @@ def check_json(body: bytes) -> None:
     """Refuse what is no JSON, has NaN or a lone surrogate, a NUL character, or nests more than 64 deep."""
     if not body:
         return
-    depth = 0
-    for bracket in _STRING.sub(b"", body).translate(None, _BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise BadInput(f"The JSON nests deeper than {MAX_DEPTH} levels.", code="too_deep")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _check_depth(body)
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -91,6 +88,14 @@ def check_json(body: bytes) -> None:
         ) from None
     if _NUL.search(body):
         raise BadInput("The JSON holds a NUL character.", code="invalid_text")
+
+
+def _check_depth(body: bytes) -> None:
+    depth = 0
+    for bracket in _STRING.sub(b"", body).translate(None, _BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise BadInput(f"The JSON nests deeper than {MAX_DEPTH} levels.", code="too_deep")
 
 
 def _headers(scope: Scope) -> _Headers:
