@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias, get_type_hints
 
@@ -47,6 +48,11 @@ def dependant_of(scope: Scope) -> Dependant:
     return found
 
 
+def is_direct(dependant: Dependant) -> bool:
+    """Whether a route that depends on this can be called directly."""
+    return _steps(dependant) is not None
+
+
 async def _walk(steps: list[_Step], dependant: Dependant, request: Request) -> Response:
     values: dict[str, Any] = {}
     for call, taken, name in steps:
@@ -62,18 +68,18 @@ async def _walk(steps: list[_Step], dependant: Dependant, request: Request) -> R
 
 def _steps(dependant: Dependant) -> list[_Step] | None:
     """The calls in FastAPI's order; None where something asks for more."""
-    if not _is_direct(dependant) or get_type_hints(dependant.call).get("return") is not Response:
+    if not _takes_nothing_else(dependant) or get_type_hints(dependant.call).get("return") is not Response:
         return None
     steps: list[_Step] = []
     for part in dependant.dependencies:
-        if part.dependencies or not _is_direct(part):
+        if part.dependencies or not _takes_nothing_else(part):
             return None
         call: Any = part.call
         steps.append((call, part.request_param_name or part.http_connection_param_name or "", part.name))
     return steps
 
 
-def _is_direct(part: Dependant) -> bool:
+def _takes_nothing_else(part: Dependant) -> bool:
     asked = (part.path_params, part.query_params, part.header_params, part.cookie_params, part.body_params)
     others = (part.websocket_param_name, part.response_param_name, part.background_tasks_param_name)
     call: Any = part.call
@@ -88,16 +94,18 @@ class Signpost:
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._usual: ASGIApp = app.router.middleware_stack
-        self._routes: dict[tuple[str, str], RouteContext] | None = None
+
+    @cached_property
+    def routes(self) -> dict[tuple[str, str], RouteContext]:
+        """(method, path) → route; worked out at the first request, when all of them are there."""
+        return _plain_routes(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve by the route of that method and path, if there is just one thing that it can be."""
         if scope["type"] != "http" or scope.get("root_path"):
             await self._usual(scope, receive, send)
             return
-        if self._routes is None:
-            self._routes = _plain_routes(self._app)
-        found = self._routes.get((scope["method"], scope["path"]))
+        found = self.routes.get((scope["method"], scope["path"]))
         if found is None:
             await self._usual(scope, receive, send)
             return
