@@ -1,0 +1,22 @@
+"""Rows are taken out of ClickHouse: at once for readers, from the disk when ClickHouse merges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+from clickhouse_connect.driver.client import Client
+
+from core.warehouse import Warehouse
+from ingestion.pipelines import Pipeline
+
+_PIECE = 500
+
+
+def delete(warehouse: Warehouse, pipeline: Pipeline, table: str, keys: Sequence[UUID], where: str = "1") -> None:
+    """Take the rows with these ids (and the condition `where`) out of a table; all copies of them."""
+    command = f"DELETE FROM {table} WHERE {where} AND {pipeline.key} IN {{keys:Array(UUID)}}"
+    for start in range(0, len(keys), _PIECE):
+        parameters = {"keys": [str(key) for key in keys[start : start + _PIECE]]}
+        warehouse.call(partial(Client.command, cmd=command, parameters=parameters))
