@@ -29,7 +29,8 @@ where old and id < coalesce((select min(id) from batches where pipeline = %(pipe
     coalesce(committed_at, prepared_at) < %(before)s and state <> 'prepared')), 9223372036854775807)
 """
 _SETTLE = """
-update pipelines set settled_batch = greatest(settled_batch, %(last)s)
+update pipelines set settled_batch = greatest(settled_batch, %(last)s), settled_rows = settled_rows + (
+    select coalesce(sum(rows), 0) from batches where pipeline = %(pipeline)s and id <= %(last)s and state = 'committed')
 where name = %(pipeline)s and epoch = %(epoch)s returning name
 """
 _FORGET = """

@@ -30,7 +30,8 @@ Steps: TypeAlias = Generator[dict[str, Any], None, dict[str, Any]]
 _SEQUENCE = "pg_get_serial_sequence('{table}', 'seq')"
 _SETTLE = f"""
 update pipelines set done = pg_current_snapshot(), target = null, key_xid = '0', key_seq = 0, cluster = {CLUSTER},
-       timeline = {TIMELINE}, floor_seq = %(floor)s, settled_batch = %(last)s
+       timeline = {TIMELINE}, floor_seq = %(floor)s, settled_batch = %(last)s,
+       settled_rows = %(rows)s
 where name = %(pipeline)s and epoch = %(epoch)s returning name
 """
 _DISCARD = "update batches set state = 'discarded' where pipeline = %s and state = 'prepared'"
@@ -80,20 +81,20 @@ def rebase(term: Term, *, remove: bool = False) -> Steps:
 
 def _start_anew(term: Term) -> None:
     floors = {pipeline.name: _highest(term, pipeline) for pipeline in FACTS}
-    there = {pipeline.name: _last_there(term, pipeline) for pipeline in FACTS}
+    there = {pipeline.name: _there(term, pipeline) for pipeline in FACTS}
     with term.connection.transaction():
         for pipeline in FACTS:
             name = pipeline.name
             term.connection.execute(f"lock table {name} in share mode")
             floor = max(floors[name], _sequence(term, name))
             term.connection.execute(f"select setval({_SEQUENCE.format(table=name)}, %s)", (max(floor, 1),))
-            last = max(_last(term, name), there[name])
+            last, rows = max(_last(term, name), there[name][0]), there[name][1]
             term.connection.execute(_DISCARD, (name,))
-            fenced(term, name, _SETTLE, floor=floor, last=last)
+            fenced(term, name, _SETTLE, floor=floor, last=last, rows=rows)
             term.connection.execute(_FORGET, (name, last))
             term.connection.execute("delete from batch_keys where pipeline = %s", (name,))
             term.connection.execute(_OLD_FINDINGS, (name,))
-        fenced(term, DIMENSIONS, _SETTLE, floor=0, last=0)
+        fenced(term, DIMENSIONS, _SETTLE, floor=0, last=0, rows=0)
     log.warning("the record was rebased")
 
 
@@ -112,9 +113,10 @@ def _last(term: Term, name: str) -> int:
     return int(term.connection.execute(query, {"name": name}).fetchall()[0]["last"])
 
 
-def _last_there(term: Term, pipeline: Pipeline) -> int:
-    found = term.warehouse.call(lambda client: client.query(f"SELECT max(batch) FROM {pipeline.name}"))
-    return int(found.result_rows[0][0])
+def _there(term: Term, pipeline: Pipeline) -> tuple[int, int]:
+    """The highest batch number in ClickHouse, and its rows."""
+    found = term.warehouse.call(lambda client: client.query(f"SELECT max(batch), count() FROM {pipeline.name}"))
+    return int(found.result_rows[0][0]), int(found.result_rows[0][1])
 
 
 def _tell(term: Term, pipeline: Pipeline, found: Differences) -> None:

@@ -18,5 +18,8 @@ def delete(warehouse: Warehouse, pipeline: Pipeline, table: str, keys: Sequence[
     """Take the rows with these ids (and the condition `where`) out of a table; all copies of them."""
     command = f"DELETE FROM {table} WHERE {where} AND {pipeline.key} IN {{keys:Array(UUID)}}"
     for start in range(0, len(keys), _PIECE):
-        parameters = {"keys": [str(key) for key in keys[start : start + _PIECE]]}
-        warehouse.call(partial(Client.command, cmd=command, parameters=parameters))
+        warehouse.call(partial(_command, command=command, keys=[str(key) for key in keys[start : start + _PIECE]]))
+
+
+def _command(client: Client, command: str, keys: list[str]) -> None:
+    client.command(command, parameters={"keys": keys})

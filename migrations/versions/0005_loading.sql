@@ -6,6 +6,7 @@ alter table pipelines
     add column timeline text,
     add column floor_seq bigint not null default 0,
     add column settled_batch bigint not null default 0,
+    add column settled_rows bigint not null default 0,
     add column trouble text,
     add column failing_since timestamptz,
     add column failures int not null default 0;
