@@ -78,6 +78,7 @@ from engine.model import Catalog, load_catalog
 from engine.run.engine import Engine
 from engine.run.executor import Executor
 from ingestion.accept import Acceptor
+from ingestion.gauges import Gauges
 from ingestion.loader import Loader
 from ingestion.writer import Writer
 
@@ -307,6 +308,7 @@ async def _fed(
         accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
         service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
         services.record = record
+        services.gauges = Gauges(record, services.warehouse)
         postman = Postman(settings, record, carrier(settings), sessions.secret)
         await stack.enter_async_context(_running(postman))
         await stack.enter_async_context(_running(Pruning(record)))

@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         None, description="Whether the server also runs the loader; by default only with the embedded ClickHouse."
     )
     loader_poll_ms: int = Field(250, ge=10, le=60_000, description="How often the loader looks for new rows unasked.")
+    loader_takeover_seconds: float = Field(
+        10, ge=3, le=600, description="After how long a loader that has fallen silent loses its office to another."
+    )
+    audit_days: int = Field(
+        7, ge=1, le=400, description="How many days back the nightly audit compares Postgres with ClickHouse."
+    )
     batch_rows: int = Field(50_000, ge=1, le=1_000_000, description="How many rows a batch holds at the most.")
     accept_queue_mb: int = Field(32, ge=1, description="How much accepted input may wait for its commit, in MB.")
     postgres_pool: int = Field(10, ge=2, le=200, description="How many connections to Postgres one process keeps.")

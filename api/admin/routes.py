@@ -25,6 +25,8 @@ async def status(
     data: dict[str, Any] = {
         **asdict(found),
         "lag_seconds": found.lag_seconds,
+        "level": found.level.name.lower(),
+        "problems": [{**asdict(problem), "level": problem.level.name.lower()} for problem in found.problems],
         "version": product_version(),
         "model": {
             "cubes": len(services.catalog.cubes),
