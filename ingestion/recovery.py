@@ -32,6 +32,7 @@ def recover(term: Term, pipeline: Pipeline) -> int:
         return 0
     log.info("recovering a batch", pipeline=pipeline.name, batch=batch.id, rows=batch.rows)
     lines = read_rows(term.connection, pipeline, batch)
+    failpoint("recovering")
     if term.warehouse.embedded or term.fresh:
         _complete(term, pipeline, batch, lines)
     else:
@@ -60,11 +61,13 @@ def _complete(term: Term, pipeline: Pipeline, batch: Batch, lines: Sequence[byte
         # A request that the server has accepted but not begun cannot be killed; the first token still stops it.
         send(term.warehouse, pipeline, batch, lines)
         present = _present(term.warehouse, pipeline, batch)
+    failpoint("read_back")
     missing = [line for line in lines if line[:36].decode() not in present]
     if missing:
         attempt = next_attempt(term.connection, pipeline.name, batch)
         token = f"{pipeline.name}-{batch.id}-r{attempt}"
         send(term.warehouse, pipeline, replace(batch, attempt=attempt), missing, token)
+    failpoint("completed")
     _verify(term.warehouse, pipeline, batch)
 
 

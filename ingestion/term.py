@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from core.errors import StartupError
 from core.warehouse import Warehouse
 from ingestion.batches import Blocking
+from ingestion.failpoints import failpoint
 from ingestion.pipelines import DIMENSIONS, FACTS
 
 LOCK = 7_310_601
@@ -51,7 +52,9 @@ def elect(url: str, warehouse: Warehouse, batch_rows: int) -> Term | None:
     try:
         row = connection.execute("select pg_try_advisory_lock(%s) as got", (LOCK,)).fetchone()
         if row and row["got"]:
+            failpoint("elected")
             _claim(connection)
+            failpoint("claimed")
             return Term(connection, warehouse, batch_rows)
     except BaseException:
         connection.close()
