@@ -50,7 +50,8 @@ def failpoint(name: str) -> None:
 @contextmanager
 def armed(name: str, action: Callable[[], None]) -> Iterator[None]:
     """Put `action` at an arrow for the time of a block."""
-    assert name in ARROWS, name
+    if name not in ARROWS:
+        raise KeyError(name)
     _armed[name] = action
     try:
         yield

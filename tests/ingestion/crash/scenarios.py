@@ -139,7 +139,10 @@ async def torn(world: World, failure: Failure) -> None:
     with armed("inserted", _crash), suppress(Crash):
         await dead.load()
     await dead.close()
-    await world.warehouse.command(f"ALTER TABLE events DROP PARTITION '{now() - LAST_MONTH:%Y%m}'")
+    await world.warehouse.command(
+        "DELETE FROM events WHERE toYYYYMM(occurred_at) = {month:UInt32} AND batch = (SELECT max(batch) FROM events)",
+        {"month": int(f"{now() - LAST_MONTH:%Y%m}")},
+    )
     with failure:
         await settle(world.loader())
 

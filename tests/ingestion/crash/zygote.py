@@ -1,6 +1,7 @@
 """Processes that can be killed, made in milliseconds: a fork of one that has imported everything and opened nothing.
 
-Each line on the standard input is a case in JSON; the answer is a line with how its process ended.
+Each line on the standard input is a case in JSON; the answer is a line with how its process ended. A case without an
+arrow finishes what another left, one without a database makes the tables.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ async def _run(case: dict[str, Any]) -> None:
     configure_logging(settings)
     warehouse = Warehouse(f"chdb://{folder / 'clickhouse'}", threads=1)
     await create_tables(warehouse)
+    if case["url"] is None:
+        return
     told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def acknowledge(identifier: UUID) -> None:
