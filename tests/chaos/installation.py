@@ -109,8 +109,7 @@ class Installation:
         api = Victim("API", lambda: self._start("api", "serve", "--port", str(self._port)), self._serves)
         _until(api.is_ready)
         loaders = [
-            Victim("loader", lambda name=name: self._start(name, "load"), lambda: True)  # type: ignore[misc]
-            for name in ("first", "second")
+            Victim("loader", lambda name=name: self._start(name, "load"), lambda: True) for name in ("first", "second")
         ]
         self.victims: list[Victim | PostgresVictim] = [self.postgres, clickhouse, api, *loaders]
 

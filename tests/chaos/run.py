@@ -46,7 +46,7 @@ class _Clients:
 
     async def run(self, client: httpx2.AsyncClient) -> None:
         while not self.stop.is_set():
-            body = [
+            body: list[dict[str, object]] = [
                 {"event_name": "app_error", "client_id": str(uuid4()), "timestamp": now().isoformat(),
                  "metadata": {"message": "boom"}}
                 for _ in range(_ROWS)

@@ -88,7 +88,9 @@ async def settle(loader: Loader) -> None:
 async def accept(world: World, failure: Failure) -> None:
     """Three clients that send again until they are told."""
     rows = [
-        EventRow(each["event_id"], 1, *[None] * 5, "app_error", 1, None, each["occurred_at"], None, "{}")
+        EventRow(
+            each["event_id"], 1, None, None, None, None, None, "app_error", 1, None, each["occurred_at"], None, "{}"
+        )
         for each in (event(occurred_at=now() - LAST_MONTH * (number % 2)) for number in range(60))
     ]
     postgres = Postgres(world.through, 3)
