@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ingestion.batches import advance, exhaust, read_progress
 from ingestion.facts import put
+from ingestion.failpoints import failpoint
 from ingestion.pipelines import DIMENSIONS, changes_query, window_parameters
 from ingestion.term import Term
 from ingestion.windows import Key
@@ -50,6 +51,7 @@ def load_dimensions(term: Term) -> int:
         if progress.done.xmax == 1:
             total += sum(_load_all(term, entity) for entity in ENTITIES)
             exhaust(term.connection, progress)
+            failpoint("moved_on")
             term.batches += 1
             continue
         parameters = window_parameters(progress.done, progress.target, progress.key, term.batch_rows)
@@ -58,14 +60,18 @@ def load_dimensions(term: Term) -> int:
             if progress.open:
                 exhaust(term.connection, progress)
             break
+        failpoint("changed")
         for change in changes:
             total += _send(term, change["entity"], change["keys"], change["deleted"] or {})
+        failpoint("shown")
         term.batches += 1
         if changes[0]["rows"] < term.batch_rows:
             exhaust(term.connection, progress)
+            failpoint("moved_on")
             break
         xid, seq = changes[0]["hi"]
         advance(term.connection, progress, Key(int(xid), int(seq)))
+        failpoint("moved_on")
     return total
 
 
@@ -86,6 +92,7 @@ def _load_all(term: Term, entity: str, table: str | None = None) -> int:
     while lines := _copy(term, entity, "id > %(last)s order by id limit %(limit)s", last=last, limit=term.batch_rows):
         put(term.warehouse, table or entity, _names(entity), lines, _INSERT)
         last, total = int(lines[-1].split(b"\t", 1)[0]), total + len(lines)
+    failpoint("whole")
     return total
 
 

@@ -28,9 +28,11 @@ def load_facts(term: Term, pipeline: Pipeline) -> int:
     ahead = _read_ahead(term, pipeline, progress)
     if ahead is None and progress.open:
         exhaust(term.connection, progress)
+        failpoint("exhausted")
     while ahead and not term.stopping.is_set():
         batch, lines = ahead
         last = batch.rows < term.batch_rows
+        failpoint("looked")
         prepare(term.connection, progress, batch)
         failpoint("prepared")
         sending = term.sender.submit(send, term.warehouse, pipeline, batch, lines)
@@ -79,3 +81,4 @@ def put(
         client.raw_insert(table, columns, b"".join(lines), settings=settings, fmt="TabSeparated")
 
     warehouse.call(insert)
+    failpoint("sent")

@@ -126,8 +126,8 @@ class Loader:
             await self.load(patient=not self._draining)
         except Fenced:
             log.warning("another loader has taken over")
-        except Exception as error:  # whatever it is, the loader must not end in silence
-            log.error("loading failed; it will be tried again", error=str(error)[:500], kind=type(error).__name__)
+        except Exception as error:  # whatever it is: a loader that ends leaves everybody with old numbers
+            log.error("loading failed; it will be tried again", error=repr(error)[:500])
             return False
         return True
 
@@ -171,8 +171,9 @@ class Loader:
             return 0
         try:
             return load_all(self._term, self._settings, patient=patient)
-        except (Fenced, psycopg.OperationalError, psycopg.InterfaceError):
-            self._resign()
+        except Exception as error:
+            if isinstance(error, Fenced) or not isinstance(error, EduError):
+                self._resign()
             raise
 
     def _resign(self) -> None:

@@ -7,6 +7,7 @@ no token is ever used for other data.
 from __future__ import annotations
 
 from core.telemetry import log
+from ingestion.failpoints import failpoint
 from ingestion.pipelines import DIMENSIONS, FACTS
 from ingestion.term import Term
 
@@ -48,8 +49,11 @@ def _is_empty(term: Term, table: str) -> bool:
 
 
 def _start_anew(term: Term, name: str) -> None:
+    failpoint("discarding")
     with term.connection.transaction():
         term.connection.execute(_DISCARD, (name,))
+        failpoint("discarded")
         if term.connection.execute(_START, (name,)).rowcount:
             term.connection.execute(_REPLAY, (name,))
             log.warning("ClickHouse has lost these rows; they are brought again", pipeline=name)
+    failpoint("rebuilt")

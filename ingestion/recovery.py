@@ -48,6 +48,7 @@ def recover(term: Term, pipeline: Pipeline) -> int:
 def _bring(term: Term, pipeline: Pipeline, batch: Batch) -> Batch:
     """The batch, in ClickHouse; without the rows that ClickHouse refuses."""
     lines = read_rows(term.connection, pipeline, batch)
+    failpoint("recovering")
     first = batch.attempt == 1 and not batch.refused
     try:
         if first and not term.warehouse.embedded and pipeline.name not in term.unsettled:
@@ -88,6 +89,7 @@ def supply(term: Term, pipeline: Pipeline, batch: Batch, lines: Sequence[bytes])
     _stop_attempts(term.warehouse, pipeline, batch)
     for _ in range(_TRIES):
         missing = _missing(term.warehouse, pipeline, batch, lines)
+        failpoint("read_back")
         if not missing:
             return
         whole = len(missing) == batch.rows and batch.attempt == 1 and not batch.refused

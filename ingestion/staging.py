@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from core.postgres import Connection
+from ingestion.failpoints import failpoint
 
 Status = Literal["accepted", "duplicate", "conflict", "rejected"]
 
@@ -87,6 +88,7 @@ async def move_in(
         async with cursor.copy("copy {stage} ({columns}) from stdin".format(**names)) as copy:
             for row in rows:
                 await copy.write_row(row)
+        failpoint("staged")
         await cursor.execute(_MOVE.format(**names))
         return {found[key] for found in await cursor.fetchall()}
 

@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from core.telemetry import log
 from core.warehouse import Warehouse
 from ingestion.batches import Blocking
+from ingestion.failpoints import failpoint
 from ingestion.pipelines import DIMENSIONS, FACTS
 
 LOCK = 7_310_601
@@ -102,8 +103,10 @@ def elect(url: str, warehouse: Warehouse, batch_rows: int, takeover: float = 10)
     try:
         row = office.execute("select pg_try_advisory_lock(%s) as got", (LOCK,)).fetchone()
         if row and row["got"]:
+            failpoint("elected")
             connection = connect(url)
             epochs, ailing = _claim(connection)
+            failpoint("claimed")
             term = Term(url, connection, warehouse, batch_rows, epochs, office, ailing)
             term.keep_pulse()
             return term

@@ -130,6 +130,7 @@ class Writer:
             self._fail(requests, error if isinstance(error, EduError) else Unavailable("Nothing was written."))
         else:
             self._answer(requests, written)
+            failpoint("answered")
             if self._on_commit:
                 self._on_commit()
         finally:
@@ -159,11 +160,13 @@ class Writer:
         return [*await self._write(rows[:half]), *await self._write(rows[half:])]
 
     async def _commit(self, rows: Sequence[Row]) -> list[Written]:
+        failpoint("received")
         async with self._postgres.transaction() as connection:
             months = _months(rows) - self._months
             for table, month in sorted(months):
                 await ensure_months(connection, [month], [table])
             written = await _store(connection, rows)
+            failpoint("moved")
             if self._notify:
                 await connection.execute("select pg_notify(%s, '')", (CHANNEL,))
         self._months |= months
