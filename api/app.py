@@ -61,8 +61,10 @@ from api.live.service import live_door
 from api.methods import Methods
 from api.middleware import RequestContext
 from api.principal import Identities
+from api.privacy import erasure_routes
 from api.privacy import routes as privacy
 from api.queries import routes as queries
+from api.quizzes import keys
 from api.quizzes import routes as quizzes
 from api.reports import routes as reports
 from api.reports.definitions import load_reports
@@ -182,7 +184,20 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     base = APIRouter(prefix=BASE)
     base.include_router(session_routes.users_router)
     base.include_router(recovery.admin_router)
-    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, events, reports, live, admin, audit, privacy)
+    parts = (
+        *_ACCOUNT_ROOMS,
+        directory,
+        quizzes,
+        responses,
+        events,
+        reports,
+        live,
+        admin,
+        audit,
+        privacy,
+        erasure_routes,
+        keys,
+    )
     for part in parts:
         base.include_router(part.router)
     app.include_router(base)
@@ -259,7 +274,7 @@ async def _alone(settings: Settings) -> AsyncIterator[Foundation]:
 async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Services]:
     settings = foundation.settings
     loader = Loader(foundation.record, foundation.warehouse, settings) if foundation.record else None
-    version = (lambda: loader.data_version) if loader and runs_loader(settings) else None
+    version = (lambda: loader.data_version if loader.leads else None) if loader and runs_loader(settings) else None
     engine = Engine(catalog, Executor(foundation.warehouse, catalog, settings, version), settings)
     tokens = Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes))
     bell = Bell(settings.valkey_url.get_secret_value() if settings.valkey_url else None)

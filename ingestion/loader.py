@@ -21,6 +21,8 @@ from core.settings import Settings
 from core.telemetry import log
 from core.warehouse import Warehouse
 from ingestion import pruning, troubles
+from ingestion.amendments.replay import replay
+from ingestion.amendments.run import amend
 from ingestion.audit import audit_by_the_clock
 from ingestion.batches import Fenced, prepared, read_progress
 from ingestion.dimensions import load_dimensions
@@ -184,7 +186,7 @@ class Loader:
 
 
 def load_all(term: Term, settings: Settings, *, patient: bool = False) -> int:
-    """Unconfirmed batches first, then the dimensions, then the facts that point to them; returns the rows brought.
+    """Unconfirmed batches first, then amendments, dimensions, the facts that point to them; returns the rows brought.
 
     A pipeline that fails holds up no other; the first error is raised when all have had their turn. `patient`: one
     that has failed just now rests first. Audits, pruning and work on command come last, a piece at a time.
@@ -195,7 +197,7 @@ def load_all(term: Term, settings: Settings, *, patient: bool = False) -> int:
         if name in errors or (patient and troubles.rests(term, name)):
             continue
         try:
-            rows += load()
+            rows += load() or 0
         except (Fenced, psycopg.OperationalError):
             raise
         except (EduError, psycopg.Error) as error:
@@ -222,6 +224,7 @@ def _settle(term: Term) -> None:
         check_origin(term)
         rebuild(term)
         drop_twins(term)
+        replay(term)
     except EduError as error:
         troubles.note(term, [*(pipeline.name for pipeline in FACTS), DIMENSIONS], error)
         if isinstance(error, Foreign):
@@ -230,10 +233,11 @@ def _settle(term: Term) -> None:
     term.fresh = False
 
 
-def _turns(term: Term, patient: bool) -> Iterator[tuple[str, Callable[[], int], bool]]:
+def _turns(term: Term, patient: bool) -> Iterator[tuple[str, Callable[[], int | None], bool]]:
     """What is done in a pass: the pipeline, its work, and whether that is its last work."""
     for pipeline in FACTS:
         yield pipeline.name, partial(recover, term, pipeline), False
+    yield "amendments", partial(amend, term), False
     yield DIMENSIONS, partial(load_dimensions, term), True
     for pipeline in FACTS:
         if not patient or _is_due(term, pipeline):

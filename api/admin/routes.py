@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api.deps import ServicesDep, require
 from api.envelope import JsonResponse
 from api.health import product_version
+from ingestion.amendments.queue import summary
 from ingestion.status import read_status
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require("operator"))])
@@ -27,6 +28,7 @@ async def status(
         "lag_seconds": found.lag_seconds,
         "level": found.level.name.lower(),
         "problems": [{**asdict(problem), "level": problem.level.name.lower()} for problem in found.problems],
+        "amendments": await summary(services.postgres),
         "version": product_version(),
         "model": {
             "cubes": len(services.catalog.cubes),
