@@ -20,6 +20,7 @@ from starlette.responses import FileResponse
 
 from api import health
 from api.admin import routes as admin
+from api.archive import routes as archive
 from api.audit import routes as audit
 from api.audit.queue import AuditLog
 from api.auth import routes as auth
@@ -77,6 +78,7 @@ from engine.model import Catalog, load_catalog
 from engine.run.engine import Engine
 from engine.run.executor import Executor
 from ingestion.accept import Acceptor
+from ingestion.archive.housekeeping import Housekeeping
 from ingestion.loader import Loader
 from ingestion.writer import Writer
 
@@ -179,7 +181,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     base = APIRouter(prefix=BASE)
     base.include_router(session_routes.users_router)
     base.include_router(recovery.admin_router)
-    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, events, reports, live, admin, audit, privacy)
+    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, events, reports, live, admin, audit, privacy, archive)
     for part in parts:
         base.include_router(part.router)
     app.include_router(base)
@@ -301,6 +303,7 @@ async def _fed(
         services.audit = await stack.enter_async_context(AuditLog(record))
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
+            await stack.enter_async_context(_running(Housekeeping(record, services.warehouse, settings, loader)))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
         accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
         service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
@@ -326,7 +329,7 @@ async def _fed(
 
 
 @asynccontextmanager
-async def _running(part: Loader | Postman | Pruning) -> AsyncIterator[None]:
+async def _running(part: Loader | Housekeeping | Postman | Pruning) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(part.run(stop))
     try:

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     batch_rows: int = Field(50_000, ge=1, le=1_000_000, description="How many rows a batch holds at the most.")
     archive_url: str | None = Field(
         None,
-        description="Where old months go as Parquet: a folder, or s3://bucket/prefix (gs://, az://); without it they stay.",
+        description="Where old months go as Parquet: a folder, s3://bucket/prefix, gs://, az://; without it they stay.",
     )
     archive_endpoint: str | None = Field(
         None, pattern=r"^https?://", description="The address of an S3-compatible store; without it Amazon's."
@@ -144,7 +144,10 @@ class Settings(BaseSettings):
     archive_access_key: str | None = Field(None, description="The access key of the S3 store.")
     archive_secret_key: SecretStr | None = Field(None, description="The secret key of the S3 store.")
     hot_months: int = Field(
-        13, ge=3, le=1200, description="How many full months stay in Postgres; older ones are archived and dropped there."
+        13,
+        ge=3,
+        le=1200,
+        description="How many full months stay in Postgres; older ones are archived, then dropped.",
     )
     warm_months: int = Field(
         36, ge=3, le=1200, description="How many full months stay in ClickHouse; older ones are in the archive only."

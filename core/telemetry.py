@@ -22,6 +22,7 @@ http_requests = Counter("http_requests_total", "HTTP requests.", ["method", "rou
 http_seconds = Histogram("http_request_duration_seconds", "HTTP request duration.", ["method", "route"])
 rows_loaded = Counter("rows_loaded_total", "Rows brought to ClickHouse.", ["pipeline"])
 load_lag = Gauge("load_lag_seconds", "Age of the oldest committed row that is not yet in ClickHouse.", ["pipeline"])
+record_months_ahead = Gauge("record_months_ahead", "Months after this one that have their partitions; alarm below 1.")
 queue_bytes = Gauge("accept_queue_bytes", "Accepted input that waits for its commit.")
 audit_waiting = Gauge("audit_queue_lines", "Lines about reads that wait to be written to the audit log.")
 query_seconds = Histogram("query_duration_seconds", "ClickHouse query duration.")

@@ -48,7 +48,7 @@ async def ensure_months(
 ) -> list[str]:
     """Make the missing partitions for `moments` within the caller's transaction; returns their names.
 
-    Call it before the transaction has written to these tables. An archived month is left out: Postgres refuses its rows.
+    Call it before the transaction has written to these tables. An archived month is left out: its rows are refused.
     """
     wanted = _wanted(moments, tables)
     if not await _missing(connection, wanted):

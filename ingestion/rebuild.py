@@ -14,6 +14,10 @@ _DISCARD = "update batches set state = 'discarded' where pipeline = %s and state
 _START = """
 update pipelines set done = '1:1:', target = null, key_xid = '0', key_seq = 0 where name = %s and done::text <> '1:1:'
 """
+# Months that the record has no more come from the archive (archive/months.py).
+_ARCHIVED = """
+update archive_months set warehouse = case state when 'archived' then 'away' else 'here' end where table_name = %s
+"""
 _SHIPPED = "select exists (select 1 from batches where pipeline = %s and state = 'committed' and rows > 0) as known"
 _SCHOOLS = "select exists (select 1 from schools) as known"
 
@@ -40,5 +44,6 @@ def _is_empty(term: Term, table: str) -> bool:
 def _start_anew(term: Term, name: str) -> None:
     with term.connection.transaction():
         term.connection.execute(_DISCARD, (name,))
+        term.connection.execute(_ARCHIVED, (name,))
         if term.connection.execute(_START, (name,)).rowcount:
             log.warning("ClickHouse has lost these rows; they are brought again", pipeline=name)

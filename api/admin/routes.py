@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api.deps import ServicesDep, require
 from api.envelope import JsonResponse
 from api.health import product_version
+from ingestion.archive.housekeeping import read_housekeeping
 from ingestion.status import read_status
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require("operator"))])
@@ -25,6 +26,7 @@ async def status(
     data: dict[str, Any] = {
         **asdict(found),
         "lag_seconds": found.lag_seconds,
+        "housekeeping": await read_housekeeping(services.postgres, services.settings),
         "version": product_version(),
         "model": {
             "cubes": len(services.catalog.cubes),

@@ -79,7 +79,7 @@ def _same(month: Month, record: dict[int, Sums], other: dict[int, Sums], what: s
     for school in sorted(record.keys() | other.keys()):
         left, right = record.get(school, Sums()), other.get(school, Sums())
         if left != right:
-            how = f"{left.rows} rows, {what} {right.rows}" if left.rows != right.rows else f"{left.rows} rows, {what} others"
+            how = f"{left.rows} rows, {what} {'others' if left.rows == right.rows else right.rows}"
             raise Unequal(
                 f"{month}, school {school}: the record has {how}.",
                 hint="Nothing was dropped. `eduanalytics pipeline audit` tells what ClickHouse lacks.",

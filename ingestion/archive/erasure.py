@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from core.settings import Settings
 from core.warehouse import Warehouse
 from ingestion.archive.export import new_path, write_checked
-from ingestion.archive.manifest import File, find_files, put_file, sweep, throw_away
-from ingestion.archive.scratch import Scratch, Sums, scratch, total
-from ingestion.archive.store import Store
+from ingestion.archive.manifest import File, find_files, office, put_file, sweep, throw_away
+from ingestion.archive.scratch import scratch, total
+from ingestion.archive.store import Store, open_store
 from ingestion.batches import Blocking
 from ingestion.failpoints import failpoint
+from ingestion.term import Term
 
 
 def erase(
@@ -40,7 +42,7 @@ def rewrite(
 ) -> int:
     """Write a file anew without the rows under a condition; how many they were. A file without rows is given up."""
     layout = file.layout
-    with scratch(warehouse, layout, "work") as work:
+    with scratch(warehouse, layout, "work") as work, scratch(warehouse, layout, "check") as check:
         work.take(file.path, file.content(store))
         leaving = total(work.sums(doomed, parameters).values())
         if not leaving.rows:
@@ -50,25 +52,24 @@ def rewrite(
             with connection.transaction():
                 throw_away(connection, [file.id])
         else:
-            _write_anew(connection, store, file, (work, Scratch(warehouse, layout, "archive_check")), doomed, parameters, staying)
+            content = work.parquet(f"NOT ({doomed})", parameters)
+            path = new_path(connection, file.month, file.school_id, file.part)
+            write_checked(store, check, path, content, staying)
+            put_file(connection, layout, file.month, file.school_id, file.part, path, content, staying)
     failpoint("archive_rewritten")
     return leaving.rows
 
 
-def _write_anew(
-    connection: Blocking,
-    store: Store,
-    file: File,
-    tables: tuple[Scratch, Scratch],
-    doomed: str,
-    parameters: Mapping[str, Any],
-    staying: Sums,
-) -> None:
-    work, check = tables
-    content = work.parquet(f"NOT ({doomed})", parameters)
-    path = new_path(connection, file.month, file.school_id, file.part)
-    try:
-        write_checked(store, check, path, content, staying)
-    finally:
-        check.drop()
-    put_file(connection, file.layout, file.month, file.school_id, file.part, path, content, staying)
+def eraser(url: str, settings: Settings) -> Callable[[Term, int], int]:
+    """`erase` as an amendment calls it: nothing to do without an archive. Raises `Busy` while somebody works on it."""
+
+    def call(term: Term, user_id: int) -> int:
+        store = open_store(settings)
+        if store is None:
+            return 0
+        with office(url) as connection:
+            row = connection.execute("select school_id from users where id = %s", (user_id,)).fetchone()
+            school_id = row["school_id"] if row else None
+            return sum(erase(connection, term.warehouse, store, user_id, school_id).values())
+
+    return call

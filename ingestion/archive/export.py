@@ -74,7 +74,7 @@ def export(
     set_month(connection, month, state="written", keep_until=None)
     failpoint("archive_written")
     files = files_of(connection, month)
-    return Exported(written, sum(file.sums.rows for file in files), sum(file.bytes for file in files))
+    return Exported(written, sum(file.sums.rows for file in files), sum(file.size for file in files))
 
 
 def attached(connection: Blocking, month: Month) -> bool | None:
@@ -90,7 +90,8 @@ def close(connection: Blocking, month: Month) -> None:
         return
     try:
         connection.execute(
-            f"create trigger archived before insert on {month.partition} for each row execute function refuse_archived()"
+            f"create trigger archived before insert on {month.partition} "
+            "for each row execute function refuse_archived()"
         )
     except psycopg.errors.LockNotAvailable as error:
         raise Unavailable(f"Somebody writes to {month}; it is tried again later.") from error

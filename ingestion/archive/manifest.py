@@ -92,7 +92,7 @@ class File:
     path: str
     sums: Sums
     sha256: str
-    bytes: int
+    size: int
     layout: Layout
     cluster: str
 
@@ -101,7 +101,7 @@ class File:
         content = store.read(self.path)
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise Damaged(
-                f"The archive's file {self.path} is not what was written ({len(content)} of {self.bytes} bytes).",
+                f"The archive's file {self.path} is not what was written ({len(content)} of {self.size} bytes).",
                 hint="Bring it back from a backup of the archive.",
                 path=self.path,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -75,11 +75,16 @@ def take(connection: Blocking, warehouse: Warehouse, store: Store, step: Step, t
     return Step(step.month, step.what, rows)
 
 
-def run(connection: Blocking, warehouse: Warehouse, store: Store, settings: Settings, tell: Tell | None = None) -> Iterator[Step]:
+def run(
+    connection: Blocking, warehouse: Warehouse, store: Store, settings: Settings, tell: Tell | None = None
+) -> Iterator[Step]:
     """Do all that is due; a month that fails holds up no other."""
     _end_old_sessions(connection, Tiers.at(now(), settings).hot)
-    for step in plan(connection, settings):
-        yield take(connection, warehouse, store, step, tell)
+    tried: set[tuple[Month, str]] = set()
+    while steps := [step for step in plan(connection, settings) if (step.month, step.what) not in tried]:
+        for step in steps:
+            tried.add((step.month, step.what))
+            yield take(connection, warehouse, store, step, tell)
     sweep(connection, store)
 
 
@@ -97,7 +102,13 @@ def verify(
                     rows, read = rows + file.sums.rows, read + 1
             except EduError as error:
                 problems.append(error.message)
-        yield {"table": known.fact.table, "month": f"{known.start:%Y-%m}", "files": read, "rows": rows, "problems": problems}
+        yield {
+            "table": known.fact.table,
+            "month": f"{known.start:%Y-%m}",
+            "files": read,
+            "rows": rows,
+            "problems": problems,
+        }
 
 
 def named(connection: Blocking, day: date) -> list[Month]:
@@ -165,7 +176,7 @@ def _end_old_sessions(connection: Blocking, before: datetime) -> None:
     connection.execute(_END_SESSIONS, (before,))
 
 
-_DO = {
+_DO: dict[str, Callable[[Blocking, Warehouse, Store, Month, Tell | None], int]] = {
     "archive": _archive,
     "leave ClickHouse": leave_warehouse,
     "return to ClickHouse": lambda connection, warehouse, store, month, tell: into_warehouse(

@@ -119,6 +119,8 @@ def leave_files(connection: Blocking, warehouse: Warehouse, store: Store) -> int
 
 
 def _delete_facts(connection: Blocking, warehouse: Warehouse, fact: Fact, limit: Limit) -> int:
+    if _is_leaving(connection, fact, limit):
+        return 0
     sums = batch_sums(warehouse, fact, *limit.doomed(fact))
     if not sums and _is_done(connection, fact, limit):
         return 0
@@ -132,6 +134,12 @@ def _delete_facts(connection: Blocking, warehouse: Warehouse, fact: Fact, limit:
         connection.execute(_NOTE, {"table": fact.table, **limit.values, "rows": rows})
     failpoint("retention_told")
     return rows
+
+
+def _is_leaving(connection: Blocking, fact: Fact, limit: Limit) -> bool:
+    """Whether ClickHouse still holds rows of which the batches were told already: they must not be told again."""
+    query = "select 1 from retention_removals where table_name = %s and school_id = %s and state = 'leaving'"
+    return connection.execute(query, (fact.table, limit.school_id)).fetchone() is not None
 
 
 def _is_done(connection: Blocking, fact: Fact, limit: Limit) -> bool:

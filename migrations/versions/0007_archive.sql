@@ -5,7 +5,8 @@
 create table archive_months (
     table_name text not null,
     month      date not null check (month = date_trunc('month', month)),
-    state      text not null check (state in ('writing', 'written', 'dropping', 'archived', 'restored')),
+    state      text not null default 'writing' check (state in
+        ('writing', 'written', 'dropping', 'archived', 'restored')),
     warehouse  text not null default 'here' check (warehouse in ('here', 'leaving', 'away')),
     keep_until timestamptz,
     problem    text,

@@ -1,8 +1,9 @@
-"""Two schools with old answers and events of every shape, in the record and in ClickHouse; and all of it as one value."""
+"""Two schools with old answers and events of every shape, in the record and in ClickHouse; and all of it as a value."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from core.clock import now
 from core.ids import derived_id
 from core.postgres import Postgres, connect
 from core.warehouse import Warehouse
+from ingestion.archive.layout import id_fingerprint
 from ingestion.archive.tiers import months_before
 from ingestion.loader import Loader
 from ingestion.partitions import ensure_months_blocking
@@ -30,14 +32,17 @@ def months_ago(months: int) -> datetime:
     return months_before(now(), months) + timedelta(days=14, microseconds=123_457)
 
 
-async def make_world(postgres: Postgres, loader: Loader, ages: list[int], rows: int = 40) -> list[dict[str, int]]:
-    """Two schools with so many rows of each table in each of the months, loaded; the schools' ids."""
+async def make_world(
+    postgres: Postgres, loader: Loader | None, ages: list[int], rows: int = 40
+) -> list[dict[str, int]]:
+    """Two schools with so many rows of each table in each of the months, loaded by the loader; the schools' ids."""
     schools = [await make_school(postgres, name) for name in ("Hill School", "Dale School")]
     with connect(postgres.url) as connection:
         for age in ages:
             for number, school in enumerate(schools):
                 add_rows(connection, school, months_ago(age), rows, seed=age * 2 + number)
-    await loader.drain()
+    if loader:
+        await loader.drain()
     return schools
 
 
@@ -92,7 +97,7 @@ async def both(postgres: Postgres) -> dict[str, dict[Any, str]]:
     return {table: await record(postgres, table) for table in ("responses", "events")}
 
 
-async def facts(warehouse: Warehouse, *, batches: bool = False) -> dict[str, list[Any]]:
+async def facts(warehouse: Warehouse, *, batches: bool = False) -> dict[str, Sequence[Any]]:
     """What ClickHouse holds, in order; without the batch, for a restored row has none."""
     left_out = "" if batches else " EXCEPT batch"
     return {
@@ -104,3 +109,15 @@ async def facts(warehouse: Warehouse, *, batches: bool = False) -> dict[str, lis
 def utc(year: int, month: int, day: int = 1) -> datetime:
     """A day."""
     return datetime(year, month, day, tzinfo=UTC)
+
+
+async def manifest_balances(postgres: Postgres, warehouse: Warehouse) -> None:
+    """Each batch holds in ClickHouse what the manifest says of it."""
+    for table, key in (("responses", "response_id"), ("events", "event_id")):
+        rows = await postgres.fetch(
+            "select id, rows, fingerprint::text from batches where pipeline = %s and state = 'committed' and rows > 0",
+            (table,),
+        )
+        query = f"SELECT batch, count(), toString({id_fingerprint(key)}) FROM {table} WHERE batch > 0 GROUP BY 1"
+        found = {tuple(row) for row in (await warehouse.query(query)).result_rows}
+        assert found == {(row["id"], row["rows"], row["fingerprint"]) for row in rows}
