@@ -20,6 +20,7 @@ from starlette.responses import FileResponse
 
 from api import health
 from api.admin import routes as admin
+from api.archive import routes as archive
 from api.audit import routes as audit
 from api.audit.queue import AuditLog
 from api.auth import routes as auth
@@ -80,6 +81,7 @@ from engine.model import Catalog, load_catalog
 from engine.run.engine import Engine
 from engine.run.executor import Executor
 from ingestion.accept import Acceptor
+from ingestion.archive.housekeeping import Housekeeping
 from ingestion.gauges import Gauges
 from ingestion.loader import Loader
 from ingestion.writer import Writer
@@ -197,6 +199,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
         privacy,
         erasure_routes,
         keys,
+        archive,
     )
     for part in parts:
         base.include_router(part.router)
@@ -319,6 +322,7 @@ async def _fed(
         services.audit = await stack.enter_async_context(AuditLog(record))
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
+            await stack.enter_async_context(_running(Housekeeping(record, services.warehouse, settings, loader)))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
         accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
         service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
@@ -345,7 +349,7 @@ async def _fed(
 
 
 @asynccontextmanager
-async def _running(part: Loader | Postman | Pruning) -> AsyncIterator[None]:
+async def _running(part: Loader | Housekeeping | Postman | Pruning) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(part.run(stop))
     try:

@@ -34,6 +34,7 @@ dead_letters = Gauge("dead_letters", "What was refused, with its reason.", ["sta
 audit_age = Gauge("audit_age_seconds", "Since the last audit ended.", ["kind"])
 audit_open = Gauge("audit_findings_rows", "Rows in which ClickHouse differs from the record.", ["pipeline", "kind"])
 store_up = Gauge("store_up", "Whether a store answers.", ["store"])
+record_months_ahead = Gauge("record_months_ahead", "Months after this one that have their partitions; alarm below 1.")
 queue_bytes = Gauge("accept_queue_bytes", "Accepted input that waits for its commit.")
 audit_waiting = Gauge("audit_queue_lines", "Lines about reads that wait to be written to the audit log.")
 query_seconds = Histogram("query_duration_seconds", "ClickHouse query duration.")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 import psycopg
 
@@ -36,6 +37,7 @@ from ingestion.replay import drop_twins
 from ingestion.term import Term, elect
 from ingestion.windows import Snapshot
 
+T = TypeVar("T")
 _MOST_SECONDS = 5.0
 _STANDBY_SECONDS = 1.0
 # Each pass makes a part in each table; more than ten a second would keep ClickHouse merging.
@@ -114,6 +116,14 @@ class Loader:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, patient)
 
+    async def between(self, work: Callable[[Term], T]) -> T | None:
+        """Do something between two passes, when no row is on its way; None if this loader does not lead."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._between, work)
+
+    def changed(self) -> None:
+        """What ClickHouse holds was changed by others: answers that are kept are old."""
+        self._past += 1
+
     async def resign(self) -> None:
         """Give the office up, so that another loader can be elected."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._resign)
@@ -177,6 +187,9 @@ class Loader:
             if isinstance(error, Fenced) or not isinstance(error, EduError):
                 self._resign()
             raise
+
+    def _between(self, work: Callable[[Term], T]) -> T | None:
+        return work(self._term) if self._term else None
 
     def _resign(self) -> None:
         if self._term:

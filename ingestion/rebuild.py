@@ -26,6 +26,10 @@ _REPLAY = """
 insert into loader_jobs (kind, options) select 'replay', jsonb_build_object('table', name)
 from pipelines where name = %s and floor_seq > 0
 """
+# Months that the record has no more come from the archive (archive/months.py).
+_ARCHIVED = """
+update archive_months set warehouse = case state when 'archived' then 'away' else 'here' end where table_name = %s
+"""
 _SCHOOLS = "select exists (select 1 from schools) as known"
 
 
@@ -53,6 +57,7 @@ def _start_anew(term: Term, name: str) -> None:
     with term.connection.transaction():
         term.connection.execute(_DISCARD, (name,))
         failpoint("discarded")
+        term.connection.execute(_ARCHIVED, (name,))
         if term.connection.execute(_START, (name,)).rowcount:
             term.connection.execute(_REPLAY, (name,))
             log.warning("ClickHouse has lost these rows; they are brought again", pipeline=name)
