@@ -39,7 +39,7 @@ from ingestion.importers.district import District
 from ingestion.staging import EVENT_COLUMNS
 
 _BATCH, _SENDERS = 1_000, 8
-_EVENTS, _COPIED = 200_000, 200_000
+_EVENTS, _COPIED = 100_000, 100_000
 _SINGLE_SECONDS = 4.0
 _SINGLE_CONNECTIONS = 64
 _BOUND_RATIO, _BOUND_BATCHED, _BOUND_SINGLE, _BOUND_P95 = 0.6, 30_000, 2_500, 100.0

@@ -5,6 +5,7 @@ What is rejected goes to `dead_letters`. The answer comes after the commit.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from core.clock import epoch_ms, now
-from core.errors import EduError, Forbidden
+from core.errors import EduError, Forbidden, TooMany
 from core.ids import derived_id_ms, moment_ms, new_id
 from core.postgres import Postgres
 from ingestion.custom import CustomTypes
@@ -29,12 +30,14 @@ from ingestion.writer import Verdict, Writer
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
 _MINUTE = 60
+_TRIES = 10
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one item; `reason`, `field`, `message` and `hint` say why it was rejected and what to do.
 
     `clock_offset_seconds`: how far the app's clock is ahead of ours, if it told its time and is a minute off or more.
+    `index` and `line` (from 1, of a stream) tell which item, `path` where in the body; the door fills them in.
     """
 
     status: Literal["accepted", "duplicate", "rejected"]
@@ -44,6 +47,9 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str | None = None
     hint: str | None = None
     clock_offset_seconds: int | None = None
+    index: int | None = None
+    line: int | None = None
+    path: str | None = None
 
 
 class Origin(NamedTuple):
@@ -87,6 +93,15 @@ class Acceptor:
         if origins is None:
             await self._bury(items, outcomes, caller)
         return outcomes
+
+    async def accept_patiently(self, items: Sequence[Any], caller: Caller) -> list[Outcome]:
+        """`accept` for a part of a stream: while the queue is full it waits, which slows the sender down."""
+        for _ in range(_TRIES):
+            try:
+                return await self.accept(items, caller)
+            except TooMany as full:
+                await asyncio.sleep(full.retry_after)
+        return await self.accept(items, caller)
 
     async def _read(
         self, items: Sequence[Any], caller: Caller, school_id: int, moment: datetime, origins: Sequence[Origin] | None
