@@ -172,7 +172,13 @@ def _middleware(settings: Settings) -> Iterator[Middleware]:
         )
     yield Middleware(Methods)
     yield Middleware(Bounds, settings=settings)
-    yield Middleware(BodyGuard, max_bytes=int(settings.max_body_mb * 1_000_000), seconds=settings.body_seconds)
+    yield Middleware(
+        BodyGuard,
+        max_bytes=int(settings.max_body_mb * 1_000_000),
+        seconds=settings.body_seconds,
+        own=[f"{BASE}/events"],
+        max_stream_bytes=int(settings.max_stream_mb * 1_000_000),
+    )
 
 
 def _add_routes(app: FastAPI, alone: bool) -> None:

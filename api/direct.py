@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.limits.rates import Limited
+
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 _Step: TypeAlias = tuple[Callable[..., Awaitable[Any]], str, str | None]
 """What to call, the name under which it takes the connection, the endpoint's name for what it returns."""
@@ -72,6 +74,8 @@ def _steps(dependant: Dependant) -> list[_Step] | None:
         return None
     steps: list[_Step] = []
     for part in dependant.dependencies:
+        if isinstance(part.call, Limited):
+            continue
         if part.dependencies or not _takes_nothing_else(part):
             return None
         call: Any = part.call

@@ -61,8 +61,8 @@ async def test_only_the_range_is_replaced(
     ids = await insert_events(postgres, 5, occurred_at=late)
     await loader.drain()
     await warehouse.command("ALTER TABLE events UPDATE props = 'old' WHERE 1 SETTINGS mutations_sync = 2")
-    bounds = {"from": (late - timedelta(minutes=1)).isoformat(), "to": (late + timedelta(minutes=1)).isoformat()}
-    await run_job(loader, "replay", table="events", **bounds)
+    first, last = [(late + timedelta(minutes=step)).isoformat() for step in (-1, 1)]
+    await run_job(loader, "replay", None, table="events", **{"from": first, "to": last})
     names = "SELECT props, count() FROM events GROUP BY props ORDER BY props"
     assert (await warehouse.query(names)).result_rows == [("old", 190), ("{}", 5)]
     assert await there(warehouse) == once({*filled, *ids})  # type: ignore[arg-type]
@@ -141,7 +141,8 @@ async def test_a_loader_that_wakes_late_has_nothing_to_exchange(
     def sleep() -> None:
         with connect(postgres.url) as connection:
             connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'eduanalytics loader%%'"
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name like 'eduanalytics loader%%'"
                 " and pid <> pg_backend_pid() and datname = current_database()"
             )
         ids.update(asyncio.run_coroutine_threadsafe(insert_events(postgres, 20), loop).result())
