@@ -7,7 +7,7 @@ export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly check audit format bench lock docs clean
+.PHONY: help install demo test nightly chaos check audit format bench lock docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ test: $(VENV)/.dev tests/npm/node_modules/.installed ## run the tests on real st
 
 nightly: $(VENV)/.dev tests/npm/node_modules/.installed ## run the long tests too
 	PATH="$(CURDIR)/$(BIN):$$PATH" EDU_HYPOTHESIS=nightly $(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+chaos: $(VENV)/.dev ## kill -9 of loaders, API and both stores while clients write (ARGS="--seconds 90")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, imports, known holes
 	$(BIN)/ruff check .

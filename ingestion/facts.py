@@ -14,7 +14,7 @@ from ingestion.failpoints import failpoint
 from ingestion.pipelines import Pipeline
 from ingestion.term import Term
 
-_INSERT = {
+INSERT = {
     "async_insert": 0,
     "input_format_parallel_parsing": 0,
     "input_format_tsv_detect_header": 0,
@@ -28,9 +28,11 @@ def load_facts(term: Term, pipeline: Pipeline) -> int:
     ahead = _read_ahead(term, pipeline, progress)
     if ahead is None and progress.open:
         exhaust(term.connection, progress)
+        failpoint("exhausted")
     while ahead and not term.stopping.is_set():
         batch, lines = ahead
         last = batch.rows < term.batch_rows
+        failpoint("looked")
         prepare(term.connection, progress, batch)
         failpoint("prepared")
         sending = term.sender.submit(send, term.warehouse, pipeline, batch, lines)
@@ -60,7 +62,7 @@ def send(
     """One synchronous insert of one block. Token and query id are the batch's: the same data, never other data."""
     name = f"{pipeline.name}-{batch.id}"
     settings: dict[str, Any] = {
-        **_INSERT,
+        **INSERT,
         "insert_deduplication_token": token or name,
         "query_id": f"{name}-{batch.attempt}",
         "max_insert_block_size": len(lines) + 1,
@@ -79,3 +81,4 @@ def put(
         client.raw_insert(table, columns, b"".join(lines), settings=settings, fmt="TabSeparated")
 
     warehouse.call(insert)
+    failpoint("sent")

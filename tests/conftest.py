@@ -17,7 +17,13 @@ from core.tables import create_tables
 from core.warehouse import Warehouse
 
 _numbers = count(1)
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+_FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "max_prepared_transactions": "16",
+}
 
 
 @pytest.fixture

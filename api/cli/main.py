@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, ask, data, demo, erase, keys, people, serve, users
+from api.cli import access, archive, ask, data, demo, erase, keys, people, serve, users
 
 app = typer.Typer(
     name="eduanalytics",
@@ -32,6 +32,7 @@ app.add_typer(users.users_app, name="users")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(people.audit_app, name="audit")
 app.add_typer(erase.holds_app, name="holds")
+app.add_typer(archive.archive_app, name="archive")
 
 
 def _version(wanted: bool) -> None:

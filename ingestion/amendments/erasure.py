@@ -27,9 +27,8 @@ from ingestion.failpoints import failpoint
 from ingestion.pipelines import FACTS as PIPELINES
 from ingestion.term import Term
 
-Archive: TypeAlias = Callable[[Term, int], int]
-ARCHIVES: list[Archive] = []
-"""Each takes a person out of files beside the stores and returns how many rows went; it may be repeated."""
+Archive: TypeAlias = Callable[[Term, int, int | None], int]
+"""Takes a person (of a school) out of the files beside the stores; how many rows went. It may be repeated."""
 _KEYS = {pipeline.name: pipeline.key for pipeline in PIPELINES}
 _PERSON = "select id, school_id, role, email, created_at from users where id = %s"
 _MARK = """
@@ -69,21 +68,26 @@ def leave_record(term: Term, amendment: Amendment) -> None:
         work = _merged(amendment.work, counts, batches, before, created_at)
         late = not first and not sum(counts.values())
         move(connection, amendment, "settling" if late else "sending", work)
-        failpoint("erasing")
-    failpoint("erased")
+        failpoint("amend_erasing")
+    failpoint("amend_erased")
 
 
-def leave_warehouse(term: Term, amendment: Amendment) -> None:
+def no_archive(*_: object) -> int:
+    """Where there are no files beside the stores."""
+    return 0
+
+
+def leave_warehouse(term: Term, amendment: Amendment, archive: Archive = no_archive) -> None:
     """Take the person out of ClickHouse and the archive, and keep his number in the list there."""
     for table, column in WAREHOUSE:
         condition, values = _his(column, amendment.subject)
         if store.count(term.warehouse, table, condition, values):
             store.delete(term.warehouse, table, condition, values)
             term.batches += 1
-        failpoint("sent")
+        failpoint("amend_sent")
     _note(term, amendment)
-    archived = sum(archive(term, amendment.subject) for archive in ARCHIVES)
-    failpoint("archived")
+    archived = archive(term, amendment.subject, amendment.school_id)
+    failpoint("amend_archived")
     work = {**amendment.work, "archive": amendment.work.get("archive", 0) + archived}
     move(term.connection, amendment, "settling", work)
 
@@ -218,7 +222,7 @@ def _certify(term: Term, amendment: Amendment, work: dict[str, Any]) -> None:
         told = {"school": amendment.school_id, "by": amendment.asked_by, "role": amendment.asked_role, "at": at}
         line = {"id": new_id(), "user": amendment.subject, "details": details, "target": target}
         connection.execute(_AUDIT, told | line)
-    failpoint("certified")
+    failpoint("amend_certified")
 
 
 def _sides(before: dict[str, int], after: dict[str, int]) -> dict[str, dict[str, int]]:

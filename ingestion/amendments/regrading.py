@@ -69,8 +69,8 @@ def mark_record(term: Term, amendment: Amendment) -> None:
         else:
             late = amendment.state == "settling" and not run.found
             move(term.connection, amendment, "settling" if late else "sending", run.work)
-        failpoint("marking")
-    failpoint("marked")
+        failpoint("amend_marking")
+    failpoint("amend_marked")
 
 
 class _Run:
@@ -150,7 +150,7 @@ def mark_warehouse(term: Term, amendment: Amendment) -> None:
         changes = f"correct = {_bool(blank['mark'][0])}, score = {_float(blank['mark'][1])}"
         store.update(term.warehouse, "responses", changes, condition, values)
     term.batches += 1
-    failpoint("sent")
+    failpoint("amend_sent")
     move(term.connection, amendment, "settling", {**amendment.work, "marks": {}, "blank": None})
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import psycopg
@@ -12,17 +12,14 @@ from core.errors import EduError
 from core.telemetry import log
 from ingestion.amendments import erasure, regrading
 from ingestion.amendments.queue import Amendment, open_amendments
-from ingestion.amendments.replay import replay
 from ingestion.term import Term
 
 _PREPARED = "select exists (select from batches where state = 'prepared') as unconfirmed"
-_REPLAYED = "erasures of the other side"
 _Step = Callable[[Term, Amendment], None]
 _STEPS: Mapping[tuple[str, str], _Step] = MappingProxyType(
     {
         ("erasure", "waiting"): erasure.leave_record,
         ("erasure", "held"): erasure.leave_record,
-        ("erasure", "sending"): erasure.leave_warehouse,
         ("erasure", "settling"): erasure.settle,
         ("regrade", "waiting"): regrading.mark_record,
         ("regrade", "sending"): regrading.mark_warehouse,
@@ -31,11 +28,10 @@ _STEPS: Mapping[tuple[str, str], _Step] = MappingProxyType(
 )
 
 
-def amend(term: Term) -> None:
+def amend(term: Term, archive: erasure.Archive = erasure.no_archive) -> None:
     """Take each open amendment as far as it goes now; nothing while a batch is unconfirmed."""
-    if _REPLAYED not in term.looked:
-        replay(term)
-        term.looked[_REPLAYED] = time.monotonic()
+    sending = partial(erasure.leave_warehouse, archive=archive)
+    steps: dict[tuple[str, str], _Step] = {**_STEPS, ("erasure", "sending"): sending}
     tried: set[tuple[int, str]] = set()
     while not term.stopping.is_set():
         ready = [each for each in open_amendments(term.connection) if (each.id, each.state) not in tried]
@@ -43,13 +39,13 @@ def amend(term: Term) -> None:
             return
         for amendment in ready:
             tried.add((amendment.id, amendment.state))
-            _try_step(term, amendment)
+            _try_step(steps[amendment.kind, amendment.state], term, amendment)
 
 
-def _try_step(term: Term, amendment: Amendment) -> None:
+def _try_step(step: _Step, term: Term, amendment: Amendment) -> None:
     """An amendment that fails is tried again in the next pass; it keeps no row from being loaded."""
     try:
-        _STEPS[amendment.kind, amendment.state](term, amendment)
+        step(term, amendment)
     except (psycopg.OperationalError, psycopg.InterfaceError):
         raise
     except (EduError, psycopg.Error) as error:

@@ -93,7 +93,7 @@ async def make_district(postgres: Postgres) -> dict[str, int]:
                       consent = true where id = %s""",
             [name, mail, f"user-{person}", f"ext-{name}", Jsonb({"nick": name}), person],
         )
-        traces = (
+        traces: tuple[tuple[str, list[Any] | None], ...] = (
             ("insert into login_sessions (id, user_id, token_hash, expires_at) values (uuidv7(), %s, 'x', now())", []),
             ("insert into service_tokens (id, user_id, name, scopes, expires_at) "
              "values (uuidv7(), %s, %s, '{query}', now())", [name]),

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.clock import now
 from core.postgres import Postgres
 from core.settings import Settings
 from core.warehouse import Warehouse
-from ingestion.amendments.erasure import ARCHIVES, digest
+from ingestion.amendments.erasure import digest
+from ingestion.archive.manifest import Month, office
+from ingestion.archive.months import run as archive_months
+from ingestion.archive.months import verify
+from ingestion.archive.restore import into_record
+from ingestion.archive.store import Folder
 from ingestion.failpoints import armed
 from ingestion.loader import Loader
-from ingestion.term import Term
 from tests.ingestion.amendments.district import balance, fill, finished, make_district, texts, view, wish
+from tests.ingestion.archive.world import make_world, manifest_balances, months_ago
 
 _NUMBERS_ONLY = {
     "record.amendments", "record.erased_people", "record.row_changes", "record.revocations", "record.audit_log",
@@ -90,7 +97,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int) else str(value)
 
 
-_POINTS = ["erasing", "erased", "sent", "archived", "certified"]
+_POINTS = ["amend_erasing", "amend_erased", "amend_sent", "amend_archived", "amend_certified"]
 
 
 class Crash(Exception):
@@ -264,22 +271,39 @@ async def test_a_restored_record_erases_again(postgres: Postgres, warehouse: War
     assert left == {"teacher", "somebody else"}
 
 
-async def test_the_archive_is_asked_and_counted(postgres: Postgres, warehouse: Warehouse, loader: Loader) -> None:
-    ids = await make_district(postgres)
-    await loader.drain()
-    asked: list[int] = []
+async def test_files_of_the_archive_are_written_anew(
+    postgres: Postgres, warehouse: Warehouse, settings: Settings, tmp_path: Path
+) -> None:
+    """Months that have left the record: his rows go from ClickHouse, from their batches and from their files."""
+    chosen = settings.model_copy(update={"archive_url": str(tmp_path / "archive")})
+    store, loader = Folder(tmp_path / "archive"), Loader(postgres, warehouse, chosen)
+    ids, _ = await make_world(postgres, loader, [15, 14, 2])
+    with office(postgres.url) as connection:
+        assert len(list(archive_months(connection, warehouse, store, chosen))) == 4
+    before = await facts_of(warehouse)
+    row = await finished(postgres, loader, (await wish(postgres, ids["ann"], ids["school"])).id)
 
-    def archive(_: Term, user: int) -> int:
-        asked.append(user)
-        return 5
+    his = sum(user == ids["ann"] for user, _ in before)
+    there = row["result"]["warehouse"]
+    assert there["responses"]["before"] + there["events"]["before"] == his
+    assert 0 < row["result"]["archive"]["before"] < his
+    assert await facts_of(warehouse) == [each for each in before if each[0] != ids["ann"]]
+    await manifest_balances(postgres, warehouse)
+    with office(postgres.url) as connection:
+        assert [line["problems"] for line in verify(connection, warehouse, store)] == [[]] * 4
+        for table in ("events", "responses"):
+            for age in (15, 14):
+                into_record(connection, warehouse, store, Month.of(table, months_ago(age).date()), now())
+    assert await postgres.fetch("select 1 as n from events where user_id = %s", [ids["ann"]]) == []
+    assert await postgres.fetch("select 1 as n from responses where student_id = %s", [ids["ann"]]) == []
+    await loader.close()
 
-    ARCHIVES.append(archive)
-    try:
-        row = await finished(postgres, loader, (await wish(postgres, ids["ann"], ids["school"])).id)
-    finally:
-        ARCHIVES.remove(archive)
-    assert row["result"]["archive"] == {"before": 5, "after": 0}
-    assert asked == [ids["ann"]]
+
+async def facts_of(warehouse: Warehouse) -> list[tuple[int, str]]:
+    """Whose each row is, and its id."""
+    query = """SELECT ifNull(user_id, 0), toString(event_id) FROM events
+               UNION ALL SELECT student_id, toString(response_id) FROM responses"""
+    return sorted((row[0], row[1]) for row in (await warehouse.query(query)).result_rows)
 
 
 async def test_rows_that_clickhouse_lost_leave_their_batches_too(

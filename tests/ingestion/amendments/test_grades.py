@@ -45,7 +45,9 @@ def test_a_stored_choice_is_graded_as_the_answer_was(
 
 
 def test_many_choices_go_in_pieces_of_bounded_size() -> None:
-    marks = {f"{number:05}" * 20: (number % 2 == 0, 1.0) for number in range(3000)}
+    marks: dict[str, tuple[bool | None, float | None]] = {
+        f"{number:05}" * 20: (number % 2 == 0, 1.0) for number in range(3000)
+    }
     parts = pieces(marks)
     assert len(parts) == 4
     told = [choice for piece in parts for _, choices in piece for choice in choices]

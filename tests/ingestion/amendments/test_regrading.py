@@ -17,6 +17,7 @@ from ingestion.grading import grade
 from ingestion.loader import Loader
 from tests.ingestion.amendments.district import answer, balance, finished, make_district, open_sitting
 
+_POINTS = ["amend_marking", "amend_marked", "amend_sent", "prepared", "inserted"]
 _KEYS = {
     "single": ["A", "B", "C", None],
     "several": ["A", "A,C", "B,C", "A,B,C", None],
@@ -94,7 +95,9 @@ async def test_a_regrade_is_grading_from_the_beginning(
         amendment = await set_key(postgres, ids, question, chance.choice(_KEYS[question]))
         if chance.random() < 0.6:
             try:
-                with armed(chance.choice(["marking", "marked", "sent", "prepared", "inserted"]), crash):
+                with armed(
+                    chance.choice(["amend_marking", "amend_marked", "amend_sent", "prepared", "inserted"]), crash
+                ):
                     await loader.load()
             except Crash:
                 await loader.close()
