@@ -17,6 +17,9 @@ from core.ids import new_id
 from core.telemetry import http_requests, http_seconds, log
 
 _ID = re.compile(r"[\w.:\-]{1,100}")
+_WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+_CHANGED = ("/api/v1/schools", "/api/v1/users", "/api/v1/classrooms", "/api/v1/enrolments", "/api/v1/quizzes")
+"""Where the dimensions of questions are written; the writer of events and answers wakes the loader itself."""
 _QUIET = {"/health", "/health/live", "/health/ready", "/metrics"}
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 SECURITY_HEADERS = {
@@ -72,6 +75,15 @@ class RequestContext:
                 await internal(scope["path"])(scope, receive, answer)
         finally:
             _record(scope, status, time.perf_counter() - started)
+            if status < 300 and scope["method"] in _WRITES and scope["path"].startswith(_CHANGED):
+                _wake_loader(scope)
+
+
+def _wake_loader(scope: Scope) -> None:
+    """What was changed is queryable at once, not when the loader looks next."""
+    fed = getattr(getattr(scope["app"].state, "services", None), "fed", None)
+    if fed is not None:
+        fed.loader.wake()
 
 
 def internal(path: str) -> Response:

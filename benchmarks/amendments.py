@@ -48,12 +48,13 @@ from quiz_sessions s, (select id from users where role = 'student' order by id l
 """
 
 
-async def _changes(stores: Stores, seconds: float) -> list[float]:
+async def _changes(stores: Stores, loader: Loader, seconds: float) -> list[float]:
     """The milliseconds from each rename's commit to its being seen."""
     lags, end, number = [], time.monotonic() + seconds, 0
     while time.monotonic() < end:
         number += 1
         await stores.postgres.fetch("update users set name = %s where id = 7", [f"n{number}"])
+        loader.wake()  # as the API does
         began = time.perf_counter()
         query = "SELECT name FROM users FINAL WHERE id = 7"
         while True:
@@ -69,7 +70,7 @@ async def _changes(stores: Stores, seconds: float) -> list[float]:
 async def _dimensions(stores: Stores, loader: Loader, rate: int, seconds: float) -> tuple[object, ...]:
     async with Writer(stores.postgres, stores.settings, loader.wake) as writer:
         work = _produce(writer, rate, seconds, {}) if rate else asyncio.sleep(0)
-        lags, _ = await asyncio.gather(_changes(stores, seconds), work)
+        lags, _ = await asyncio.gather(_changes(stores, loader, seconds), work)
     figures = [percentile(lags, share) for share in (0.5, 0.95, 0.99, 1.0)]
     return (f"a rename, {rate:,} events/s beside it", len(lags), *figures)
 
