@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.deps import ServicesDep, require
 from api.envelope import JsonResponse
 from api.health import product_version
-from ingestion.status import read_status
+from ingestion.status import Status, read_status
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require("operator"))])
 
@@ -23,10 +23,7 @@ async def status(
     """How far ClickHouse is behind the record, what was refused, what the model holds (operators)."""
     found = await read_status(services.postgres, services.warehouse, exact=exact)
     data: dict[str, Any] = {
-        **asdict(found),
-        "lag_seconds": found.lag_seconds,
-        "level": found.level.name.lower(),
-        "problems": [{**asdict(problem), "level": problem.level.name.lower()} for problem in found.problems],
+        **told(found),
         "version": product_version(),
         "model": {
             "cubes": len(services.catalog.cubes),
@@ -35,3 +32,13 @@ async def status(
         },
     }
     return JsonResponse({"success": True, "message": "OK", "data": data})
+
+
+def told(found: Status) -> dict[str, Any]:
+    """A status as JSON tells it."""
+    return {
+        **asdict(found),
+        "lag_seconds": found.lag_seconds,
+        "level": found.level.name.lower(),
+        "problems": [{**asdict(problem), "level": problem.level.name.lower()} for problem in found.problems],
+    }

@@ -15,7 +15,7 @@ from core.warehouse import Warehouse
 from ingestion.jobs import request
 from ingestion.loader import Loader
 from ingestion.partitions import ensure_months, month_of
-from ingestion.term import connect
+from ingestion.term import NAME, connect
 from tests.ingestion.rows import months
 from tests.ingestion.sides import Crash, armed, crash, insert_events, once, run_job, there
 
@@ -141,8 +141,9 @@ async def test_a_loader_that_wakes_late_has_nothing_to_exchange(
     def sleep() -> None:
         with connect(postgres.url) as connection:
             connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'eduanalytics loader%%'"
-                " and pid <> pg_backend_pid() and datname = current_database()"
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like %s"
+                " and pid <> pg_backend_pid() and datname = current_database()",
+                (f"{NAME} %",),
             )
         ids.update(asyncio.run_coroutine_threadsafe(insert_events(postgres, 20), loop).result())
         asyncio.run_coroutine_threadsafe(second.drain(), loop).result()
