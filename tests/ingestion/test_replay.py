@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ async def test_only_the_range_is_replaced(
     ids = await insert_events(postgres, 5, occurred_at=late)
     await loader.drain()
     await warehouse.command("ALTER TABLE events UPDATE props = 'old' WHERE 1 SETTINGS mutations_sync = 2")
-    bounds = {"from": (late - timedelta(minutes=1)).isoformat(), "to": (late + timedelta(minutes=1)).isoformat()}
+    minute = timedelta(minutes=1)
+    bounds: dict[str, Any] = {"from": (late - minute).isoformat(), "to": (late + minute).isoformat()}
     await run_job(loader, "replay", table="events", **bounds)
     names = "SELECT props, count() FROM events GROUP BY props ORDER BY props"
     assert (await warehouse.query(names)).result_rows == [("old", 190), ("{}", 5)]

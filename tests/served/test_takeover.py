@@ -51,7 +51,8 @@ class Pair:
     def arrived(self) -> bool:
         """Whether all are in ClickHouse, each once; never twice."""
         query = "SELECT event_id, count() FROM events GROUP BY event_id"
-        found = dict(self.warehouse.call(lambda client: client.query(query)).result_rows)
+        rows = self.warehouse.call(lambda client: client.query(query)).result_rows
+        found: dict[UUID, int] = {row[0]: row[1] for row in rows}
         assert max(found.values(), default=1) == 1
         return self.ids <= found.keys()
 
