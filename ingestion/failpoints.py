@@ -1,6 +1,11 @@
 """Named places where a test may make the path fail; nothing happens there otherwise.
 
 accepted · prepared · inserting · inserted · committed
+recovery    completed (what was missing was sent) · recovered
+refusals    sifted (found) · reduced (set aside)
+audit       removed · repaired
+replay, exchange    replayed (a piece is in the twin) · exchanging · exchanged
+rebase      rebased (numbers begin anew; nothing has been compared yet)
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from functools import partial
 
 import psycopg
 
-from core.errors import EduError, RefusedByStore, Unavailable
+from core.errors import EduError, RefusedByStore, TooLarge, Unavailable
 from core.postgres import Postgres
 from core.settings import Settings
 from core.telemetry import log
@@ -240,10 +240,10 @@ def _turns(term: Term, patient: bool) -> Iterator[tuple[str, Callable[[], int], 
 
 
 def _load(term: Term, pipeline: Pipeline) -> int:
-    """The facts of one pipeline; rows that ClickHouse refuses are set aside at once."""
+    """The facts of one pipeline; what ClickHouse refuses is set aside, what is too much is divided, at once."""
     try:
         return load_facts(term, pipeline)
-    except RefusedByStore:
+    except (RefusedByStore, TooLarge):
         return recover(term, pipeline)
 
 

@@ -54,6 +54,7 @@ class Term:
     from; `unsettled`: the pipelines whose predecessors' batches have not been looked after; `ailing`: those with a
     trouble written down; `batches` counts what it has brought; `looked` says when it last looked at something that
     has patience; `resting`: failures in a row of a pipeline, and until when it rests; `work`: the command at hand;
+    `amended`: grows when loaded rows were changed in place, so that a copy that was begun before is not exchanged;
     `daily`, `tallies`: audits that are under way; `lost`: the pulse has stopped."""
 
     url: str
@@ -69,6 +70,7 @@ class Term:
     looked: dict[str, float] = field(default_factory=dict)
     resting: dict[str, tuple[int, float]] = field(default_factory=dict)
     work: Any = None
+    amended: int = 0
     daily: Any = None
     tallies: dict[str, Any] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
