@@ -18,7 +18,7 @@ from ingestion.loader import Loader
 from ingestion.partitions import ensure_months, month_of
 from ingestion.term import NAME, connect
 from tests.ingestion.rows import months
-from tests.ingestion.sides import Crash, armed, crash, insert_events, once, run_job, there
+from tests.ingestion.sides import Crash, armed, crash, elected, insert_events, once, run_job, there
 
 BATCHES = "SELECT event_id, batch FROM events ORDER BY event_id"
 
@@ -85,6 +85,26 @@ async def test_rows_that_come_meanwhile_are_kept_and_readers_see_no_half(
     assert all(seen)
     await loader.drain()
     assert await there(warehouse) == once(ids)  # type: ignore[arg-type]
+
+
+async def test_rows_that_are_amended_meanwhile_are_copied_anew(
+    filled: set[object], postgres: Postgres, warehouse: Warehouse, loader: Loader
+) -> None:
+    amended: list[int] = []
+
+    async def meanwhile() -> None:
+        if not amended:
+            async with postgres.transaction() as connection:
+                await connection.execute("alter table events disable trigger append_only")
+                await connection.execute("update events set user_id = 7")
+                await connection.execute("alter table events enable trigger append_only")
+            await warehouse.command("ALTER TABLE events UPDATE user_id = 7 WHERE 1 SETTINGS mutations_sync = 2")
+            elected(loader).amended += 1
+            amended.append(1)
+
+    await run_job(loader, "replay", meanwhile, table="events")
+    assert amended
+    assert (await warehouse.query("SELECT user_id, count() FROM events GROUP BY user_id")).result_rows == [(7, 190)]
 
 
 async def test_what_the_record_does_not_have_stays_unless_told(
