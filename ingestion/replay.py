@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from core.telemetry import log
 from core.warehouse import Warehouse
@@ -132,7 +131,7 @@ def read_record(term: Term, pipeline: Pipeline, start: datetime, end: datetime) 
         with connection.cursor().copy(query, {"start": start, "end": end}) as rows:
             for row in rows:
                 values, xid, seq = bytes(row)[:-1].rsplit(b"\t", 2)
-                number = manifest.batch_of(int(xid), int(seq), UUID(values[:36].decode()))
+                number = manifest.batch_of(int(xid), int(seq), values[:36])
                 lines.append(b"%b\t%d\n" % (values, number))
                 if len(lines) == term.batch_rows:
                     yield lines

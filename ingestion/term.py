@@ -44,7 +44,7 @@ _DEPOSE = f"""
 with holder as ({HOLDER})
 select a.application_name, pg_terminate_backend(a.pid) from pg_stat_activity a, holder h
 where h.silence > make_interval(secs => %(seconds)s) and h.application_name like %(loader)s
-  and a.application_name = h.application_name and a.datname = current_database()
+  and a.application_name = h.application_name and a.datname = current_database() and a.pid <> pg_backend_pid()
 """
 
 
