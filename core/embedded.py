@@ -157,4 +157,4 @@ async def open_warehouse(settings: Settings, folder: DataFolder) -> Warehouse:
         url = settings.clickhouse_url.get_secret_value()
     else:
         url = f"chdb://{folder.path / 'clickhouse'}"
-    return Warehouse(url, settings.query_threads)
+    return Warehouse(url, settings.query_threads, seconds=max(60, settings.query_seconds + 30))

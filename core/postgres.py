@@ -77,11 +77,15 @@ def connect(url: str) -> Iterator[psycopg.Connection[DictRow]]:
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to the newest revision; two processes at once wait for each other."""
+    """Bring the schema to the newest revision; two processes at once wait for each other. Raises `StartupError`."""
     from alembic import command  # here, for it takes a second to import and only a start needs it
     from alembic.config import Config
+    from sqlalchemy.exc import OperationalError
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except OperationalError as error:
+        raise StartupError("Postgres does not answer.", hint="Check DATABASE_URL.", cause=str(error)[:300]) from error

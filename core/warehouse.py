@@ -20,6 +20,7 @@ T = TypeVar("T")
 _TIMEOUT_CODES = ("159", "160", "209")
 _AWAY_CODES = ("210", "279", "999", "202")
 _TOO_MUCH_CODES = ("158", "241", "307", "396")
+_CONNECT_SECONDS = 5
 _STOPPED_CODE = "394"
 _THROWN_CODE = "395"
 # What a mutation changes is seen by every query from the moment it is accepted, in all parts at once.
@@ -28,10 +29,14 @@ _VALUE_CODES = ("6", "26", "27", "32", "38", "41", "70", "72", "376", "675", "67
 
 
 class Warehouse:
-    """Queries and inserts over a small pool of threads; ClickHouse releases the GIL while it works."""
+    """Queries and inserts over a small pool of threads; ClickHouse releases the GIL while it works.
 
-    def __init__(self, url: str, threads: int = 4, settings: dict[str, Any] | None = None) -> None:
+    A server that says nothing for `seconds` counts as away.
+    """
+
+    def __init__(self, url: str, threads: int = 4, settings: dict[str, Any] | None = None, seconds: float = 60) -> None:
         self.url = url
+        self._seconds = seconds
         self.embedded = url.startswith("chdb:")
         self._settings = settings or {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
@@ -62,7 +67,13 @@ class Warehouse:
         return client
 
     def _connect_server(self) -> Client:
-        client = clickhouse_connect.get_client(dsn=self.url, settings=self._settings, autogenerate_session_id=False)
+        client = clickhouse_connect.get_client(
+            dsn=self.url,
+            settings=self._settings,
+            autogenerate_session_id=False,
+            connect_timeout=_CONNECT_SECONDS,
+            send_receive_timeout=self._seconds,
+        )
         known = client.server_settings.get(_ON_FLY)
         if known is not None and not known.readonly:
             client.set_client_setting(_ON_FLY, "1")

@@ -27,7 +27,7 @@ _COMMITTED = "select id from batches where pipeline = %s and state = 'committed'
 
 def exchange(term: Term, pipeline: Pipeline) -> Steps:
     """Fill `<table>_next`, compare it, exchange it; yields the progress. Raises `BadInput` without such a table."""
-    table, other, rows = pipeline.name, f"{pipeline.name}_next", 0
+    table, other, rows, amended = pipeline.name, f"{pipeline.name}_next", 0, term.amended
     _check(term, pipeline, other)
     while not is_settled(term, pipeline):
         yield {"table": table, "rows": rows}
@@ -46,6 +46,8 @@ def exchange(term: Term, pipeline: Pipeline) -> Steps:
     rows += _follow(term, pipeline, other, last)
     _command(term, f"DELETE FROM {other} WHERE {key} NOT IN (SELECT {key} FROM {table})")
     _compare(term, pipeline, other)
+    if term.amended != amended:
+        raise Damaged(f"Rows of {table} were amended meanwhile; nothing was exchanged.", hint="Exchange again.")
     failpoint("exchanging")
     _command(term, f"EXCHANGE TABLES {table} AND {other}")
     failpoint("exchanged")

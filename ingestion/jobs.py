@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from core.errors import BadInput, EduError, NotFound, Unavailable
 from core.telemetry import log
 from ingestion.audit import audit
-from ingestion.batches import Blocking, prepare_keyed
+from ingestion.batches import Blocking, Fenced, prepare_keyed
 from ingestion.differences import is_settled
 from ingestion.exchange import exchange
 from ingestion.pipelines import BY_NAME, Pipeline
@@ -87,9 +87,14 @@ def work_on_jobs(term: Term, only: str | None = None) -> None:
     except (Unavailable, psycopg.OperationalError):
         term.work = None
         raise
+    except Fenced:
+        raise
     except (EduError, psycopg.Error) as error:
         log.error("a job has failed", job=work.number, error=str(error)[:300])
         _end(term, "failed", {"code": getattr(error, "code", "error"), "message": str(error)[:1000]})
+    except BaseException:
+        term.work = None
+        raise
 
 
 def _next(term: Term, kinds: list[str]) -> Work | None:

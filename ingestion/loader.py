@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import psycopg
 
-from core.errors import EduError, RefusedByStore, Unavailable
+from core.errors import EduError, RefusedByStore, TooLarge, Unavailable
 from core.postgres import Postgres
 from core.settings import Settings
 from core.telemetry import log
@@ -259,10 +259,10 @@ def _turns(term: Term, settings: Settings, patient: bool) -> Iterator[tuple[str,
 
 
 def _load(term: Term, pipeline: Pipeline) -> int:
-    """The facts of one pipeline; rows that ClickHouse refuses are set aside at once."""
+    """The facts of one pipeline; what ClickHouse refuses is set aside, what is too much is divided, at once."""
     try:
         return load_facts(term, pipeline)
-    except RefusedByStore:
+    except (RefusedByStore, TooLarge):
         return recover(term, pipeline)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from core.errors import BadInput, RefusedByStore, Unavailable
+from core.errors import BadInput, RefusedByStore, TooLarge, Unavailable
 from core.telemetry import log, rows_loaded
 from core.warehouse import Warehouse
 from ingestion.batches import Batch, Damaged, close, commit, next_attempt, prepared, read_progress, read_rows
@@ -26,6 +26,7 @@ from ingestion.term import Term
 
 FINGERPRINT = "groupBitXor(reinterpretAsUInt64(reverse(substring(UUIDToNum({key}), 9, 8))))"
 _TRIES = 3
+_SMALL = 500
 
 
 def recover(term: Term, pipeline: Pipeline) -> int:
@@ -55,6 +56,8 @@ def _bring(term: Term, pipeline: Pipeline, batch: Batch) -> Batch:
             _repeat(term.warehouse, pipeline, batch, lines)
         else:
             complete(term, pipeline, batch, lines)
+    except TooLarge:
+        complete(term, pipeline, batch, lines)
     except RefusedByStore as error:
         batch, lines = sift(term, pipeline, batch, lines, error)
         complete(term, pipeline, batch, lines)
@@ -94,10 +97,22 @@ def supply(term: Term, pipeline: Pipeline, batch: Batch, lines: Sequence[bytes])
             return
         whole = len(missing) == batch.rows and batch.attempt == 1 and not batch.refused
         token = None if whole else f"{pipeline.name}-{batch.id}-r{batch.attempt}"
-        send(term.warehouse, pipeline, batch, missing, token)
+        _send(term.warehouse, pipeline, batch, missing, token)
         failpoint("completed")
         if _missing(term.warehouse, pipeline, batch, missing):
             batch = next_attempt(term, pipeline.name, batch)
+
+
+def _send(warehouse: Warehouse, pipeline: Pipeline, batch: Batch, lines: Sequence[bytes], token: str | None) -> None:
+    """One insert; two halves when it needs more memory than ClickHouse gives."""
+    try:
+        send(warehouse, pipeline, batch, lines, token)
+    except TooLarge:
+        if len(lines) < _SMALL:
+            raise
+        middle, name = len(lines) // 2, token or f"{pipeline.name}-{batch.id}-r{batch.attempt}"
+        _send(warehouse, pipeline, batch, lines[:middle], f"{name}.1")
+        _send(warehouse, pipeline, batch, lines[middle:], f"{name}.2")
 
 
 def _missing(warehouse: Warehouse, pipeline: Pipeline, batch: Batch, lines: Sequence[bytes]) -> list[bytes]:
@@ -118,12 +133,22 @@ def _stop_attempts(warehouse: Warehouse, pipeline: Pipeline, batch: Batch) -> No
 
 
 def present_keys(warehouse: Warehouse, pipeline: Pipeline, number: int) -> dict[UUID, int]:
-    """The ids that ClickHouse has of a batch, each with how often."""
+    """The ids that ClickHouse has of a batch, each with how often; a replica fetches first what others have."""
+    if not warehouse.embedded:
+        synchronise(warehouse, pipeline.name)
     query = (
         f"SELECT {pipeline.key}, count() FROM {pipeline.name} WHERE batch = {{batch:UInt64}} GROUP BY {pipeline.key}"
     )
     result = warehouse.call(lambda client: client.query(query, parameters={"batch": number}))
     return {row[0]: row[1] for row in result.result_rows}
+
+
+def synchronise(warehouse: Warehouse, table: str) -> None:
+    """Wait until this replica has what the others have; nothing for a table that is not replicated."""
+    query = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+    rows = warehouse.call(lambda client: client.query(query, parameters={"table": table})).result_rows
+    if rows and str(rows[0][0]).startswith("Replicated"):
+        warehouse.call(lambda client: client.command(f"SYSTEM SYNC REPLICA {table} LIGHTWEIGHT"))
 
 
 def _verify(warehouse: Warehouse, pipeline: Pipeline, batch: Batch) -> None:

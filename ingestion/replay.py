@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from core.telemetry import log
 from core.warehouse import Warehouse
@@ -39,13 +38,16 @@ def replay(
 ) -> Steps:
     """Replace [start, end) by what the record has; yields the progress.
 
+    A month of which rows were amended meanwhile is copied anew.
+
     `remove`: rows that the record does not have are left out; otherwise they stay, and are counted.
     """
     total: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
     for month in _months(term, pipeline, start or EVER, end or NEVER):
         first, last = max(month, start or EVER), min(next_month(month), end or NEVER)
-        for _ in _replay_month(term, pipeline, month, first, last, total, remove=remove):
-            yield {**total, "month": f"{month:%Y-%m}"}
+        copied = False
+        while not copied:
+            copied = yield from _replay_month(term, pipeline, month, first, last, total, remove=remove)
         total["months"] += 1
         yield dict(total)
     return total
@@ -84,24 +86,27 @@ def _replay_month(
     total: dict[str, Any],
     *,
     remove: bool,
-) -> Iterator[None]:
+) -> Generator[dict[str, Any], None, bool]:
+    """Copy, compare, exchange; False when rows were amended meanwhile, and nothing was exchanged."""
     table, twin = pipeline.name, f"{pipeline.name}{_TWIN}{term.epochs[pipeline.name]}"
+    whole, own = within(pipeline, month, next_month(month)), within(pipeline, start, end)
     while not is_settled(term, pipeline):
-        yield
+        yield dict(total)
+    amended, last = term.amended, read_progress(term.connection, table).last_batch
     _command(term.warehouse, f"DROP TABLE IF EXISTS {twin}")
     _command(term.warehouse, f"CREATE TABLE {twin} AS {table}")
-    last = read_progress(term.connection, table).last_batch
-    whole, own = within(pipeline, month, next_month(month)), within(pipeline, start, end)
-    _command(
-        term.warehouse, f"INSERT INTO {twin} SELECT * FROM {table} WHERE {whole} AND NOT {own} AND batch <= {last}"
-    )
+    around = f"{whole} AND NOT {own} AND batch <= {last}"
+    _command(term.warehouse, f"INSERT INTO {twin} SELECT * FROM {table} WHERE {around}")
+    rows = 0
     for lines in read_record(term, pipeline, start, end):
         put(term.warehouse, twin, pipeline.names, lines, INSERT)
         failpoint("replayed")
-        total["rows"] += len(lines)
-        yield
+        rows += len(lines)
+        yield {**total, "rows": total["rows"] + rows, "month": f"{month:%Y-%m}"}
     while not is_settled(term, pipeline):
-        yield
+        yield dict(total)
+    if term.amended != amended:
+        return False
     _command(term.warehouse, f"INSERT INTO {twin} SELECT * FROM {table} WHERE {whole} AND batch > {last}")
     before = differences(term, pipeline, table, start, end)
     _mend(term, pipeline, twin, start, end)
@@ -110,8 +115,10 @@ def _replay_month(
     fenced(term, table, "select name from pipelines where name = %(pipeline)s and epoch = %(epoch)s")
     _command(term.warehouse, f"ALTER TABLE {table} REPLACE PARTITION {month:%Y%m} FROM {twin}")
     failpoint("exchanged")
-    term.batches += 1
     _command(term.warehouse, f"DROP TABLE IF EXISTS {twin}")
+    term.batches += 1
+    total["rows"] += rows
+    return True
 
 
 def read_record(term: Term, pipeline: Pipeline, start: datetime, end: datetime) -> Iterator[list[bytes]]:
@@ -124,7 +131,7 @@ def read_record(term: Term, pipeline: Pipeline, start: datetime, end: datetime) 
         with connection.cursor().copy(query, {"start": start, "end": end}) as rows:
             for row in rows:
                 values, xid, seq = bytes(row)[:-1].rsplit(b"\t", 2)
-                number = manifest.batch_of(int(xid), int(seq), UUID(values[:36].decode()))
+                number = manifest.batch_of(int(xid), int(seq), values[:36])
                 lines.append(b"%b\t%d\n" % (values, number))
                 if len(lines) == term.batch_rows:
                     yield lines
@@ -137,7 +144,8 @@ def _mend(term: Term, pipeline: Pipeline, twin: str, start: datetime, end: datet
     """The twin has what the record has now: rows that were erased meanwhile go; anything else is a fault."""
     found = differences(term, pipeline, twin, start, end)
     if found.missing or found.duplicate:
-        raise Damaged(f"The copy of {pipeline.name} lacks {len(found.missing)} rows; nothing was exchanged.")
+        fault = f"lacks {len(found.missing)} rows and has {len(found.duplicate)} twice"
+        raise Damaged(f"The copy of {pipeline.name} {fault}; nothing was exchanged.")
     delete(term.warehouse, pipeline, twin, found.extra)
 
 

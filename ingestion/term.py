@@ -45,7 +45,7 @@ _DEPOSE = f"""
 with holder as ({HOLDER})
 select a.application_name, pg_terminate_backend(a.pid) from pg_stat_activity a, holder h
 where h.silence > make_interval(secs => %(seconds)s) and h.application_name like %(loader)s
-  and a.application_name = h.application_name and a.datname = current_database()
+  and a.application_name = h.application_name and a.datname = current_database() and a.pid <> pg_backend_pid()
 """
 
 
@@ -55,6 +55,7 @@ class Term:
     from; `unsettled`: the pipelines whose predecessors' batches have not been looked after; `ailing`: those with a
     trouble written down; `batches` counts what it has brought; `looked` says when it last looked at something that
     has patience; `resting`: failures in a row of a pipeline, and until when it rests; `work`: the command at hand;
+    `amended`: grows when loaded rows were changed in place, so that a copy that was begun before is not exchanged;
     `daily`, `tallies`: audits that are under way; `lost`: the pulse has stopped."""
 
     url: str
@@ -70,6 +71,7 @@ class Term:
     looked: dict[str, float] = field(default_factory=dict)
     resting: dict[str, tuple[int, float]] = field(default_factory=dict)
     work: Any = None
+    amended: int = 0
     daily: Any = None
     tallies: dict[str, Any] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)

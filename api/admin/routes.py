@@ -13,7 +13,7 @@ from api.envelope import JsonResponse
 from api.health import product_version
 from ingestion.amendments.queue import summary
 from ingestion.archive.housekeeping import read_housekeeping
-from ingestion.status import read_status
+from ingestion.status import Status, read_status
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require("operator"))])
 
@@ -25,10 +25,7 @@ async def status(
     """How far ClickHouse is behind the record, what was refused, what the model holds (operators)."""
     found = await read_status(services.postgres, services.warehouse, exact=exact)
     data: dict[str, Any] = {
-        **asdict(found),
-        "lag_seconds": found.lag_seconds,
-        "level": found.level.name.lower(),
-        "problems": [{**asdict(problem), "level": problem.level.name.lower()} for problem in found.problems],
+        **told(found),
         "amendments": await summary(services.postgres),
         "housekeeping": await read_housekeeping(services.postgres, services.settings),
         "version": product_version(),
@@ -39,3 +36,13 @@ async def status(
         },
     }
     return JsonResponse({"success": True, "message": "OK", "data": data})
+
+
+def told(found: Status) -> dict[str, Any]:
+    """A status as JSON tells it."""
+    return {
+        **asdict(found),
+        "lag_seconds": found.lag_seconds,
+        "level": found.level.name.lower(),
+        "problems": [{**asdict(problem), "level": problem.level.name.lower()} for problem in found.problems],
+    }

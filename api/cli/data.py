@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from api.cli.client import api, get, quiet, read_settings, run
 from api.cli.options import Data, Output
 from api.cli.output import Format, complain, console, errors, print_json, print_rows, print_table
-from core.errors import FolderInUse
+from core.errors import FolderInUse, StartupError, Unavailable
 
 if TYPE_CHECKING:
     from core.embedded import Stores
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ingestion.importers import ImportReport
 
 _LAG_SECONDS = 60
+_WATCH_SECONDS = 2
 
 
 def import_folder(
@@ -131,33 +134,90 @@ def status(
     healthy: Annotated[
         bool, typer.Option("--healthy", help="Only tell by the exit code whether the lag is small.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="One line for monitoring; exit code 0 well, 1 warning, 2 critical, 3 unknown."),
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact/--quick", help="Count the record's rows, or only what has been sent of them.")
     ] = True,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds, until Ctrl+C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Output = Format.TABLE,
     data: Data = None,
 ) -> None:
-    """How far ClickHouse is behind the record, and what was refused."""
+    """How far ClickHouse is behind the record, what was refused, what is wrong; answers without ClickHouse, too."""
     settings = quiet(read_settings(data, loader=False))
+    form = Format.JSON if as_json else output
+    if check:
+        raise typer.Exit(_check(settings))
+    while True:
+        found = run(lambda: _look(settings, exact=exact and not healthy))
+        if healthy:
+            raise typer.Exit(0 if found["lag_seconds"] < _LAG_SECONDS else 1)
+        if watch and form is Format.TABLE:
+            console.clear()
+        _show(found, form)
+        if not watch:
+            return
+        time.sleep(_WATCH_SECONDS)
 
-    async def work() -> Any:
+
+async def _look(settings: Settings, *, exact: bool) -> dict[str, Any]:
+    """The answer of the server; while ClickHouse is away and no server answers, what the record alone tells."""
+    try:
         async with api(settings) as client:
-            return await get(client, "/api/v1/status", exact=exact and not healthy)
+            return dict(await get(client, "/api/v1/status", exact=exact))
+    except (Unavailable, StartupError) as error:
+        if settings.database_url is None or isinstance(error, FolderInUse):
+            raise
+        return await _without_a_server(settings, settings.database_url.get_secret_value())
 
-    found = run(work)
-    if healthy:
-        raise typer.Exit(0 if found["lag_seconds"] < _LAG_SECONDS else 1)
-    if output is Format.JSON:
+
+async def _without_a_server(settings: Settings, url: str) -> dict[str, Any]:
+    from api.admin.routes import told
+    from core.embedded import DataFolder, open_warehouse
+    from core.postgres import Postgres
+    from ingestion.status import read_status
+
+    postgres = Postgres(url, 2)
+    await postgres.open()
+    warehouse = await open_warehouse(settings, DataFolder(settings.data_dir))
+    try:
+        found = told(await read_status(postgres, warehouse))
+    finally:
+        await postgres.close()
+    return dict(json.loads(json.dumps({**found, "model": {}}, default=str)))
+
+
+def _check(settings: Settings) -> int:
+    """One line, and the exit code that monitoring programs expect."""
+    try:
+        found = run(lambda: _look(settings, exact=False))
+    except typer.Exit:
+        return 3
+    worst = ["well", "warning", "critical", "unknown"].index(found["level"])
+    said = "; ".join(problem["text"] for problem in found["problems"]) or "ClickHouse is up to date"
+    typer.echo(f"{found['level'].upper()} - {said} | lag={found['lag_seconds']:.3f}s")
+    return worst
+
+
+def _show(found: dict[str, Any], form: Format) -> None:
+    if form is Format.JSON:
         print_json(found)
-        return
-    if output is Format.CSV:
-        print_rows(found["pipelines"], output)
+    elif form is Format.CSV:
+        print_rows(found["pipelines"], form)
     else:
         facts = _side_by_side(found["pipelines"])
         print_table(list(facts[0]), facts)
-        rest = {key: value for key, value in found.items() if key not in {"pipelines", "model"}} | found["model"]
-        for key, value in rest.items():
+        for title in ("audits", "findings", "jobs"):
+            if found[title]:
+                print_table(list(found[title][0]), found[title], title)
+        apart = {"pipelines", "model", "audits", "findings", "jobs", "problems", "dimensions"}
+        for key, value in ({key: value for key, value in found.items() if key not in apart} | found["model"]).items():
             console.print(f"{key.replace('_', ' '):<22}{value}", highlight=False)
+        for problem in found["problems"]:
+            console.print(f"{problem['level']}: {problem['text']} {problem['hint']}", style="yellow", highlight=False)
 
 
 def _side_by_side(pipelines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -170,6 +230,10 @@ def _side_by_side(pipelines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         "last batch": "last_batch",
         "last batch at": "last_batch_at",
         "batches under way": "prepared_batches",
+        "attempts at it": "attempt",
+        "rows refused": "refused_rows",
+        "waits because of": "trouble",
+        "waits since": "failing_since",
     }
     return [{"pipeline": title} | {each["name"]: each[key] for each in pipelines} for title, key in facts.items()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, archive, ask, data, demo, erase, keys, people, serve, users
+from api.cli import access, archive, ask, data, demo, erase, keys, people, pipeline, serve, users
 
 app = typer.Typer(
     name="eduanalytics",
@@ -33,6 +33,7 @@ app.add_typer(keys.keys_app, name="keys")
 app.add_typer(people.audit_app, name="audit")
 app.add_typer(erase.holds_app, name="holds")
 app.add_typer(archive.archive_app, name="archive")
+app.add_typer(pipeline.pipeline_app, name="pipeline")
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The record was restored or replaced: the loader refuses until a rebase; that loads what is missing."""
+"""The record was restored or replaced: refused until a rebase, which loads what is missing and tells the rest."""
 
 from __future__ import annotations
 

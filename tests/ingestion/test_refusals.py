@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from ingestion.loader import Loader
 from ingestion.refusals import retry_rows
 from ingestion.status import read_status
 from ingestion.term import connect
-from tests.ingestion.rows import months
+from tests.ingestion.rows import INSERT_EVENT, event, months
 from tests.ingestion.sides import Crash, armed, crash, insert_events, once, run_job, there
 
 BAR = "ALTER TABLE events ADD CONSTRAINT no_poison CHECK event_name != 'poison'"
@@ -180,3 +181,28 @@ async def test_any_mixture(seed: int, postgres: Postgres, warehouse: Warehouse, 
     assert await there(warehouse) == once(good)
     assert len(await letters(postgres)) == bad
     assert await balanced(postgres, loader)
+
+
+async def test_a_batch_that_needs_too_much_memory_comes_in_pieces(
+    postgres: Postgres, warehouse: Warehouse, clickhouse_folder: Path, settings: Settings
+) -> None:
+    await months(postgres)
+    big = '{"text": "' + "x" * 20_000 + '"}'
+    async with postgres.transaction() as connection, connection.cursor() as cursor:
+        rows = [{**event(), "props": big} for _ in range(3_000)]
+        await cursor.executemany(INSERT_EVENT.replace("'{}'", "%(props)s"), rows)
+    database = (await warehouse.query("SELECT currentDatabase()")).result_rows[0][0]
+    url = f"chdb://{clickhouse_folder}?database={database}"
+    narrow = Warehouse(url, threads=1, settings={"max_memory_usage": 40_000_000, "max_untracked_memory": 0})
+    loader = Loader(postgres, narrow, settings.model_copy(update={"batch_rows": 10_000}))
+    sent: list[None] = []
+    with armed("inserting", lambda: sent.append(None)):
+        await loader.drain()
+    assert len(sent) > 3, "the whole, and pieces"
+    assert await there(warehouse) == once({row["event_id"] for row in rows})
+    assert await letters(postgres) == []
+    assert [
+        row["attempt"] for row in await postgres.fetch("select attempt from batches where pipeline = 'events'")
+    ] == [1]
+    await loader.close()
+    narrow.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ from core.warehouse import Warehouse
 from ingestion.jobs import request
 from ingestion.loader import Loader
 from ingestion.partitions import ensure_months, month_of
-from ingestion.term import connect
+from ingestion.term import NAME, connect
 from tests.ingestion.rows import months
-from tests.ingestion.sides import Crash, armed, crash, insert_events, once, run_job, there
+from tests.ingestion.sides import Crash, armed, crash, elected, insert_events, once, run_job, there
 
 BATCHES = "SELECT event_id, batch FROM events ORDER BY event_id"
 
@@ -61,8 +62,9 @@ async def test_only_the_range_is_replaced(
     ids = await insert_events(postgres, 5, occurred_at=late)
     await loader.drain()
     await warehouse.command("ALTER TABLE events UPDATE props = 'old' WHERE 1 SETTINGS mutations_sync = 2")
-    first, last = [(late + timedelta(minutes=step)).isoformat() for step in (-1, 1)]
-    await run_job(loader, "replay", None, table="events", **{"from": first, "to": last})
+    minute = timedelta(minutes=1)
+    bounds: dict[str, Any] = {"from": (late - minute).isoformat(), "to": (late + minute).isoformat()}
+    await run_job(loader, "replay", table="events", **bounds)
     names = "SELECT props, count() FROM events GROUP BY props ORDER BY props"
     assert (await warehouse.query(names)).result_rows == [("old", 190), ("{}", 5)]
     assert await there(warehouse) == once({*filled, *ids})  # type: ignore[arg-type]
@@ -83,6 +85,26 @@ async def test_rows_that_come_meanwhile_are_kept_and_readers_see_no_half(
     assert all(seen)
     await loader.drain()
     assert await there(warehouse) == once(ids)  # type: ignore[arg-type]
+
+
+async def test_rows_that_are_amended_meanwhile_are_copied_anew(
+    filled: set[object], postgres: Postgres, warehouse: Warehouse, loader: Loader
+) -> None:
+    amended: list[int] = []
+
+    async def meanwhile() -> None:
+        if not amended:
+            async with postgres.transaction() as connection:
+                await connection.execute("alter table events disable trigger append_only")
+                await connection.execute("update events set user_id = 7")
+                await connection.execute("alter table events enable trigger append_only")
+            await warehouse.command("ALTER TABLE events UPDATE user_id = 7 WHERE 1 SETTINGS mutations_sync = 2")
+            elected(loader).amended += 1
+            amended.append(1)
+
+    await run_job(loader, "replay", meanwhile, table="events")
+    assert amended
+    assert (await warehouse.query("SELECT user_id, count() FROM events GROUP BY user_id")).result_rows == [(7, 190)]
 
 
 async def test_what_the_record_does_not_have_stays_unless_told(
@@ -141,9 +163,9 @@ async def test_a_loader_that_wakes_late_has_nothing_to_exchange(
     def sleep() -> None:
         with connect(postgres.url) as connection:
             connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where application_name like 'eduanalytics loader%%'"
-                " and pid <> pg_backend_pid() and datname = current_database()"
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like %s"
+                " and pid <> pg_backend_pid() and datname = current_database()",
+                (f"{NAME} %",),
             )
         ids.update(asyncio.run_coroutine_threadsafe(insert_events(postgres, 20), loop).result())
         asyncio.run_coroutine_threadsafe(second.drain(), loop).result()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import time
 
 import psycopg
 import pytest
+from prometheus_client import generate_latest
 
+from core.errors import Unavailable
 from core.postgres import Postgres
+from core.settings import Settings
 from core.warehouse import Warehouse
 from ingestion.failpoints import armed
+from ingestion.gauges import Gauges
 from ingestion.loader import Loader
-from ingestion.status import read_status
+from ingestion.status import Level, read_status
 from tests.ingestion.rows import INSERT_EVENT, event
 from tests.ingestion.test_recovery import Crash, crash, insert
 
@@ -61,3 +68,63 @@ async def test_an_unconfirmed_batch_and_an_open_write_are_seen(
     assert status.pipelines[1].prepared_batches == 1
     assert status.lag_seconds > 0.05
     assert status.oldest_write_seconds >= 0.05
+
+
+async def test_without_clickhouse_the_record_tells_what_it_knows(postgres: Postgres, loader: Loader) -> None:
+    await insert(postgres, 5)
+    await loader.drain()
+    away = Warehouse("http://127.0.0.1:9/default", threads=1)
+    await insert(postgres, 3)
+    status = await read_status(postgres, away, exact=True)
+    away.close()
+    events = status.pipelines[1]
+    assert (events.record_rows, events.shipped_rows, events.warehouse_rows) == (8, 5, None)
+    assert status.warehouse == "unavailable"
+    assert status.level is Level.CRITICAL
+    assert "ClickHouse does not answer" in status.problems[0].text
+
+
+async def test_who_leads_and_what_troubles_it(
+    postgres: Postgres, warehouse: Warehouse, settings: Settings, loader: Loader
+) -> None:
+    assert "No loader" in (await read_status(postgres, warehouse)).problems[0].text
+    await loader.drain()
+    leader = (await read_status(postgres, warehouse)).leader
+    assert leader is not None
+    assert (leader.pid, leader.host) == (os.getpid(), socket.gethostname()[:30])
+    assert leader.silent_seconds < 5
+    away = Loader(postgres, Warehouse("http://127.0.0.1:9/default", threads=1), settings)
+    await loader.resign()
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await away.load()
+    status = await read_status(postgres, warehouse)
+    assert [pipeline.failures for pipeline in status.pipelines] == [3, 3, 3]
+    assert all("unavailable" in str(pipeline.trouble) for pipeline in status.pipelines)
+    assert status.pipelines[0].failing_since is not None
+    await away.close()
+    await loader.load()
+    after = await read_status(postgres, warehouse)
+    assert [pipeline.trouble for pipeline in (*after.pipelines, after.dimensions)] == [None] * 4  # type: ignore[union-attr]
+    assert (after.level, after.problems) == (Level.WELL, [])
+
+
+async def test_a_half_open_connection_ends(postgres: Postgres, settings: Settings) -> None:
+    """Something listens, takes the bytes and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/default"
+        away = Loader(postgres, Warehouse(url, threads=1, seconds=1), settings)
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            await away.load()
+        assert time.monotonic() - began < 20
+        await away.close()
+
+
+async def test_gauges(postgres: Postgres, warehouse: Warehouse, loader: Loader) -> None:
+    await insert(postgres, 5)
+    await loader.drain()
+    await Gauges(postgres, warehouse).refresh()
+    text = generate_latest().decode()
+    for line in ('store_up{store="clickhouse"} 1.0', "loader_elected 1.0", 'loader_failures{pipeline="events"} 0.0'):
+        assert line in text
