@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -109,7 +110,7 @@ class Installation:
         api = Victim("API", lambda: self._start("api", "serve", "--port", str(self._port)), self._serves)
         _until(api.is_ready)
         loaders = [
-            Victim("loader", lambda name=name: self._start(name, "load"), lambda: True) for name in ("first", "second")
+            Victim("loader", partial(self._start, name, "load"), lambda: True) for name in ("first", "second")
         ]
         self.victims: list[Victim | PostgresVictim] = [self.postgres, clickhouse, api, *loaders]
 
@@ -128,7 +129,7 @@ class Installation:
             school = connection.execute("insert into schools (name) values ('Hill') returning id").fetchall()[0][0]
             query = "insert into users (school_id, role, name) values (%s, 'admin', 'Ada') returning id"
             user = connection.execute(query, (school,)).fetchall()[0][0]
-        settings = Settings(data_dir=self._folder / "mint", secret_key=_SECRET)  # type: ignore[arg-type]
+        settings = Settings(data_dir=self._folder / "mint", secret_key=_SECRET)
         return mint(settings, Principal("admin", user, school), timedelta(hours=6))
 
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
