@@ -7,6 +7,7 @@ longer and longer (to 5 s); Postgres keeps the rows meanwhile.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -31,6 +32,8 @@ _MOST_SECONDS = 5.0
 _STANDBY_SECONDS = 1.0
 # Each pass makes a part in each table; more than ten a second would keep ClickHouse merging.
 _LEAST_SECONDS = 0.1
+# While rows are read from Postgres, a request waits so long for Python's lock instead of 5 ms.
+_SWITCH_SECONDS = 0.0005
 
 
 class Loader:
@@ -64,6 +67,7 @@ class Loader:
     async def run(self, stop: asyncio.Event) -> None:
         """Load until `stop` is set; then finish the batch at hand and give the office up."""
         self._running = True
+        sys.setswitchinterval(_SWITCH_SECONDS)
         helpers = [asyncio.create_task(self._stop_at(stop))]
         if not self._settings.embedded_warehouse:
             helpers.append(asyncio.create_task(self._listen()))

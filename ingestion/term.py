@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -54,6 +56,7 @@ def elect(url: str, warehouse: Warehouse, batch_rows: int) -> Term | None:
         if row and row["got"]:
             failpoint("elected")
             _claim(connection)
+            _step_back(connection)
             failpoint("claimed")
             return Term(connection, warehouse, batch_rows)
     except BaseException:
@@ -72,3 +75,10 @@ def _claim(connection: Blocking) -> None:
                     f"The pipeline {row['name']} was filled from another Postgres cluster ({row['cluster']}).",
                     hint="Transaction numbers start anew there: compare both sides, then reset `pipelines`.",
                 )
+
+
+def _step_back(connection: Blocking) -> None:
+    """On one machine with Postgres, who asks goes before the reading of what waits."""
+    if connection.info.host.startswith("/"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, connection.info.backend_pid, 10)

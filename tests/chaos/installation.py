@@ -109,9 +109,7 @@ class Installation:
         _until(clickhouse.is_ready)
         api = Victim("API", lambda: self._start("api", "serve", "--port", str(self._port)), self._serves)
         _until(api.is_ready)
-        loaders = [
-            Victim("loader", partial(self._start, name, "load"), lambda: True) for name in ("first", "second")
-        ]
+        loaders = [Victim("loader", partial(self._start, name, "load"), lambda: True) for name in ("first", "second")]
         self.victims: list[Victim | PostgresVictim] = [self.postgres, clickhouse, api, *loaders]
 
     def wait(self) -> None:

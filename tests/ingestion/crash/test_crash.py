@@ -7,8 +7,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from core.tables import create_tables
 from core.warehouse import Warehouse
 from ingestion.failpoints import ARROWS
 from tests.conftest import database
+from tests.ingestion.crash.conftest import Zygote
 from tests.ingestion.crash.proxy import Proxy
 from tests.ingestion.crash.scenarios import SCENARIOS, World, finish
 from tests.ingestion.crash.ways import LOCK_TIMEOUT, action, failing
@@ -90,33 +89,6 @@ async def test_it_fails_and_goes_on(arrow: str, scenario: str, way: str, place: 
         await SCENARIOS[scenario](world, failing(arrow, action(way, place.url, proxy)))
         await finish(world)
     assert balance(place.url, place.warehouse, told).faults == {}
-
-
-class Zygote:
-    """See zygote.py; `template` is a folder with ClickHouse's tables."""
-
-    def __init__(self, process: subprocess.Popen[str], template: Path) -> None:
-        self._process = process
-        self.template = template
-
-    def ask(self, **case: str | None) -> int:
-        """Run a case; how its process ended."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(case) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Makes processes that hold ClickHouse."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.ingestion.crash.zygote"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    made = Zygote(process, tmp_path_factory.mktemp("template"))
-    assert made.ask(folder=str(made.template), url=None) == 0
-    yield made
-    process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(("arrow", "scenario"), [case[:2] for case in CASES if case[2] == "kill"], ids=str)
