@@ -82,7 +82,8 @@ def _blocks(stores: Stores) -> list[tuple[Batch, list[bytes]]]:
     from ingestion.rebuild import rebuild
 
     rebuild(term)
-    progress, found = read_progress(term.connection, EVENTS.name), []
+    found: list[tuple[Batch, list[bytes]]] = []
+    progress = read_progress(term.connection, EVENTS.name)
     while len(found) < 4 and (batch := look(term.connection, EVENTS, progress, term.batch_rows)):
         found.append((batch, read_rows(term.connection, EVENTS, batch)))
         progress = progress.after(batch)
