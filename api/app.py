@@ -20,6 +20,7 @@ from starlette.responses import FileResponse
 
 from api import health
 from api.admin import routes as admin
+from api.archive import routes as archive
 from api.audit import routes as audit
 from api.audit.queue import AuditLog
 from api.auth import routes as auth
@@ -46,6 +47,7 @@ from api.auth.watch import Watch
 from api.bodies import BodyGuard
 from api.bounds import Bounds
 from api.deps import Fed, Services, authenticate_person
+from api.direct import Signpost
 from api.directory import routes as directory
 from api.docs_page import add_docs
 from api.envelope import Failure
@@ -60,8 +62,10 @@ from api.live.service import live_door
 from api.methods import Methods
 from api.middleware import RequestContext
 from api.principal import Identities
+from api.privacy import erasure_routes
 from api.privacy import routes as privacy
 from api.queries import routes as queries
+from api.quizzes import keys
 from api.quizzes import routes as quizzes
 from api.reports import routes as reports
 from api.reports.definitions import load_reports
@@ -77,6 +81,8 @@ from engine.model import Catalog, load_catalog
 from engine.run.engine import Engine
 from engine.run.executor import Executor
 from ingestion.accept import Acceptor
+from ingestion.archive.housekeeping import Housekeeping
+from ingestion.gauges import Gauges
 from ingestion.loader import Loader
 from ingestion.writer import Writer
 
@@ -143,6 +149,7 @@ def create_app(settings: Settings | None = None, stores: Stores | None = None) -
         add_docs(app)
     _add_routes(app, alone)
     check_access(app)
+    app.router.middleware_stack = Signpost(app)
     return app
 
 
@@ -165,7 +172,13 @@ def _middleware(settings: Settings) -> Iterator[Middleware]:
         )
     yield Middleware(Methods)
     yield Middleware(Bounds, settings=settings)
-    yield Middleware(BodyGuard, max_bytes=int(settings.max_body_mb * 1_000_000), seconds=settings.body_seconds)
+    yield Middleware(
+        BodyGuard,
+        max_bytes=int(settings.max_body_mb * 1_000_000),
+        seconds=settings.body_seconds,
+        own=[f"{BASE}/events"],
+        max_stream_bytes=int(settings.max_stream_mb * 1_000_000),
+    )
 
 
 def _add_routes(app: FastAPI, alone: bool) -> None:
@@ -179,7 +192,21 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     base = APIRouter(prefix=BASE)
     base.include_router(session_routes.users_router)
     base.include_router(recovery.admin_router)
-    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, events, reports, live, admin, audit, privacy)
+    parts = (
+        *_ACCOUNT_ROOMS,
+        directory,
+        quizzes,
+        responses,
+        events,
+        reports,
+        live,
+        admin,
+        audit,
+        privacy,
+        erasure_routes,
+        keys,
+        archive,
+    )
     for part in parts:
         base.include_router(part.router)
     app.include_router(base)
@@ -256,7 +283,7 @@ async def _alone(settings: Settings) -> AsyncIterator[Foundation]:
 async def _joined(foundation: Foundation, catalog: Catalog) -> AsyncIterator[Services]:
     settings = foundation.settings
     loader = Loader(foundation.record, foundation.warehouse, settings) if foundation.record else None
-    version = (lambda: loader.data_version) if loader and runs_loader(settings) else None
+    version = (lambda: loader.data_version if loader.leads else None) if loader and runs_loader(settings) else None
     engine = Engine(catalog, Executor(foundation.warehouse, catalog, settings, version), settings)
     tokens = Tokens(foundation.secret, timedelta(minutes=settings.access_token_minutes))
     bell = Bell(settings.valkey_url.get_secret_value() if settings.valkey_url else None)
@@ -301,10 +328,12 @@ async def _fed(
         services.audit = await stack.enter_async_context(AuditLog(record))
         if runs_loader(settings):
             await stack.enter_async_context(_running(loader))
+            await stack.enter_async_context(_running(Housekeeping(record, services.warehouse, settings, loader)))
         writer = await stack.enter_async_context(Writer(record, settings, loader.wake))
         accounts = Accounts(settings, record, services.identities, Passwords(), sessions)
         service_tokens = ServiceTokens(record, services.tokens, sessions.revocations)
         services.record = record
+        services.gauges = Gauges(record, services.warehouse)
         postman = Postman(settings, record, carrier(settings), sessions.secret)
         await stack.enter_async_context(_running(postman))
         await stack.enter_async_context(_running(Pruning(record)))
@@ -326,7 +355,7 @@ async def _fed(
 
 
 @asynccontextmanager
-async def _running(part: Loader | Postman | Pruning) -> AsyncIterator[None]:
+async def _running(part: Loader | Housekeeping | Postman | Pruning) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(part.run(stop))
     try:

@@ -69,9 +69,15 @@ class Bounds:
             patience.reschedule(None)
             await send(message)
 
+        async def more() -> Message:
+            message = await receive()
+            if message.get("more_body") and not begun:  # a long stream that still comes is no slow answer
+                patience.reschedule(asyncio.get_running_loop().time() + self.seconds)
+            return message
+
         try:
             async with asyncio.timeout(self.seconds) as patience:
-                await self.app(scope, receive, begin)
+                await self.app(scope, more, begin)
         except TimeoutError:
             if begun or not patience.expired():
                 raise

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engine.model.catalog import Catalog
     from engine.run.engine import Engine
     from ingestion.accept import Acceptor
+    from ingestion.gauges import Gauges
     from ingestion.loader import Loader
     from ingestion.writer import Writer
 
@@ -67,6 +68,7 @@ class Services:
     throttle: Throttle
     record: Postgres | None = None
     fed: Fed | None = None
+    gauges: Gauges | None = None
     audit: AuditLog = field(default_factory=lambda: AuditLog(None))
     extra: Mapping[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)

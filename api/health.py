@@ -62,8 +62,10 @@ async def ready(services: ServicesDep) -> Response:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics() -> Response:
+async def metrics(services: ServicesDep) -> Response:
     """Prometheus' text format."""
+    if services.gauges is not None:
+        await services.gauges.refresh()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +30,7 @@ SECURITY_HEADERS = {
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 STANDING_HEADERS = {**SECURITY_HEADERS, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
 """The headers of every answer."""
+_STANDING = [(name.lower().encode(), value.encode()) for name, value in STANDING_HEADERS.items()]
 
 
 class RequestContext:
@@ -61,7 +61,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), request_id, scope["state"].get("rate", {}))
+                _add_headers(message, request_id, scope["state"].get("rate", {}))
             await send(message)
 
         try:
@@ -90,12 +90,14 @@ def _trace(scope: Scope) -> dict[str, str]:
     return {"trace_id": found[1]} if found else {}
 
 
-def _add_headers(headers: MutableHeaders, request_id: str, rate: Mapping[str, str]) -> None:
-    headers["X-Request-ID"] = request_id
-    for name, value in STANDING_HEADERS.items():
-        headers.setdefault(name, value)
-    for name, value in rate.items():
-        headers[name] = value
+def _add_headers(message: Message, request_id: str, rate: Mapping[str, str]) -> None:
+    """Ours beside those of the answer; where the answer has one of the standing ones, its own holds."""
+    given = list(message.get("headers", ()))
+    names = {name for name, _ in given}
+    given += [header for header in _STANDING if header[0] not in names]
+    given.append((b"x-request-id", request_id.encode("latin-1")))
+    given += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in rate.items()]
+    message["headers"] = given
 
 
 def route_template(scope: Scope) -> str:

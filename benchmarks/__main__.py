@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent
-_LEFT_OUT = {"__init__", "__main__", "table", "workbench", "large_catalog", "large_district"}
+_LEFT_OUT = {"__init__", "__main__", "table", "workbench", "large_catalog", "large_district", "plain_service"}
 
 
 def names() -> list[str]:

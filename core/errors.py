@@ -28,6 +28,7 @@ EduError
 ├── TooLarge                413
 │   ├── AddressTooLong      414
 │   └── HeadersTooLarge     431
+├── WrongMedia              415  a kind or an encoding of body that we do not read (details: supported)
 ├── TooMany                 429  come back after `retry_after` seconds
 ├── Unavailable             503  a store is away; nothing was written
 │   └── StoreTimeout        504
@@ -237,6 +238,13 @@ class HeadersTooLarge(TooLarge):
 
     code = "headers_too_large"
     status = 431
+
+
+class WrongMedia(EduError):
+    """The body has a kind or an encoding that is not understood."""
+
+    code = "unsupported_media"
+    status = 415
 
 
 class TooSlow(EduError):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-zA-Z0-9.\-\[\]:]+$")]
@@ -132,7 +132,32 @@ class Settings(BaseSettings):
         None, description="Whether the server also runs the loader; by default only with the embedded ClickHouse."
     )
     loader_poll_ms: int = Field(250, ge=10, le=60_000, description="How often the loader looks for new rows unasked.")
+    loader_takeover_seconds: float = Field(
+        10, ge=3, le=600, description="After how long a loader that has fallen silent loses its office to another."
+    )
+    audit_days: int = Field(
+        7, ge=1, le=400, description="How many days back the nightly audit compares Postgres with ClickHouse."
+    )
     batch_rows: int = Field(50_000, ge=1, le=1_000_000, description="How many rows a batch holds at the most.")
+    archive_url: str | None = Field(
+        None,
+        description="Where old months go as Parquet: a folder, s3://bucket/prefix, gs://, az://; without it they stay.",
+    )
+    archive_endpoint: str | None = Field(
+        None, pattern=r"^https?://", description="The address of an S3-compatible store; without it Amazon's."
+    )
+    archive_region: str | None = Field(None, description="The region of the S3 store.")
+    archive_access_key: str | None = Field(None, description="The access key of the S3 store.")
+    archive_secret_key: SecretStr | None = Field(None, description="The secret key of the S3 store.")
+    hot_months: int = Field(
+        13,
+        ge=3,
+        le=1200,
+        description="How many full months stay in Postgres; older ones are archived, then dropped.",
+    )
+    warm_months: int = Field(
+        36, ge=3, le=1200, description="How many full months stay in ClickHouse; older ones are in the archive only."
+    )
     accept_queue_mb: int = Field(32, ge=1, description="How much accepted input may wait for its commit, in MB.")
     postgres_pool: int = Field(10, ge=2, le=200, description="How many connections to Postgres one process keeps.")
     query_threads: int = Field(4, ge=1, le=64, description="How many ClickHouse queries one process runs at once.")
@@ -166,6 +191,16 @@ class Settings(BaseSettings):
         30, gt=0, le=3600, description="How long a request's head, and then its body, may take."
     )
     max_body_mb: float = Field(10, gt=0, le=1024, description="The largest request body, in MB.")
+    max_stream_mb: float = Field(1024, gt=0, le=1_000_000, description="The largest stream of events (NDJSON), in MB.")
+    letter_days: int = Field(
+        90, ge=1, le=3660, description="How many days dead letters are kept, whether settled or not."
+    )
+
+    @model_validator(mode="after")
+    def _tiers(self) -> Settings:
+        if self.warm_months < self.hot_months:
+            raise ValueError("EDU_WARM_MONTHS is less than EDU_HOT_MONTHS: rows would leave ClickHouse first")
+        return self
 
     @property
     def embedded_postgres(self) -> bool:

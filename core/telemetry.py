@@ -21,7 +21,20 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 http_requests = Counter("http_requests_total", "HTTP requests.", ["method", "route", "status"])
 http_seconds = Histogram("http_request_duration_seconds", "HTTP request duration.", ["method", "route"])
 rows_loaded = Counter("rows_loaded_total", "Rows brought to ClickHouse.", ["pipeline"])
+rows_refused = Counter("rows_refused_total", "Rows that ClickHouse refuses, now dead letters.", ["pipeline"])
+audit_repaired = Counter("audit_repaired_rows_total", "Rows that ClickHouse had lost and got again.", ["pipeline"])
 load_lag = Gauge("load_lag_seconds", "Age of the oldest committed row that is not yet in ClickHouse.", ["pipeline"])
+loader_leads = Gauge("loader_elected", "Whether a loader is elected.")
+loader_prepared = Gauge("loader_prepared_batches", "Batches whose insert has not been confirmed.", ["pipeline"])
+loader_failures = Gauge("loader_failures", "Failures in a row of a pipeline.", ["pipeline"])
+loader_waiting = Gauge("loader_waiting_changes", "Changed rows of dimensions that wait (up to 10,000).")
+oldest_write = Gauge("oldest_write_seconds", "How long the oldest write transaction has been open.")
+rows_refused_now = Gauge("rows_refused_open", "Rows of the record that ClickHouse does not take.", ["pipeline"])
+dead_letters = Gauge("dead_letters", "What was refused, with its reason.", ["stage"])
+audit_age = Gauge("audit_age_seconds", "Since the last audit ended.", ["kind"])
+audit_open = Gauge("audit_findings_rows", "Rows in which ClickHouse differs from the record.", ["pipeline", "kind"])
+store_up = Gauge("store_up", "Whether a store answers.", ["store"])
+record_months_ahead = Gauge("record_months_ahead", "Months after this one that have their partitions; alarm below 1.")
 queue_bytes = Gauge("accept_queue_bytes", "Accepted input that waits for its commit.")
 audit_waiting = Gauge("audit_queue_lines", "Lines about reads that wait to be written to the audit log.")
 query_seconds = Histogram("query_duration_seconds", "ClickHouse query duration.")
@@ -56,7 +69,7 @@ def configure_logging(settings: Settings) -> None:
     structlog.configure(
         processors=shared + last,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
     _adopt_library_logs(shared, last, max(level, logging.WARNING))

@@ -22,6 +22,8 @@ _AWAY_CODES = ("210", "279", "999", "202")
 _TOO_MUCH_CODES = ("158", "241", "307", "396")
 _STOPPED_CODE = "394"
 _THROWN_CODE = "395"
+# What a mutation changes is seen by every query from the moment it is accepted, in all parts at once.
+_ON_FLY = "apply_mutations_on_fly"
 _VALUE_CODES = ("6", "26", "27", "32", "38", "41", "70", "72", "376", "675", "676")
 
 
@@ -50,13 +52,20 @@ class Warehouse:
     def _connect(self) -> Client:
         parts = urlsplit(self.url)
         if not self.embedded:
-            return clickhouse_connect.get_client(dsn=self.url, settings=self._settings, autogenerate_session_id=False)
+            return self._connect_server()
         database = parse_qs(parts.query).get("database", ["default"])[0]
-        options: dict[str, Any] = {"interface": "chdb", "path": parts.path, "settings": self._settings}
+        options: dict[str, Any] = {"interface": "chdb", "path": parts.path, "settings": {_ON_FLY: 1, **self._settings}}
         client = clickhouse_connect.get_client(**options)
         if database != "default":
             client.command(f"CREATE DATABASE IF NOT EXISTS {quote(database)}")
             client.command(f"USE {quote(database)}")
+        return client
+
+    def _connect_server(self) -> Client:
+        client = clickhouse_connect.get_client(dsn=self.url, settings=self._settings, autogenerate_session_id=False)
+        known = client.server_settings.get(_ON_FLY)
+        if known is not None and not known.readonly:
+            client.set_client_setting(_ON_FLY, "1")
         return client
 
     async def run(self, work: Callable[[Client], T]) -> T:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from engine.explain import explain
 from engine.model.catalog import Catalog
+from engine.model.kept import Kept
 from engine.plan.builder import build
 from engine.plan.rollups.matching import Match, match_rollups
 from engine.query.access import SecurityContext
@@ -24,9 +22,7 @@ from engine.sql.verify import verify
 
 STEPS: tuple[Callable[..., Any], ...] = (lift, bind, build, render, verify, write)
 """query → (shape, values) → bound query → plan → SQL tree with slots → checked tree → text."""
-_KEPT = 2000
-_shapes: WeakKeyDictionary[Catalog, OrderedDict[Shape, Written]] = WeakKeyDictionary()
-_lock = Lock()
+_shapes: Kept[Shape, Written] = Kept(2000)
 
 
 def compile_query(catalog: Catalog, query: Query, context: SecurityContext) -> Statement:
@@ -49,18 +45,7 @@ def match_query(catalog: Catalog, query: Query, context: SecurityContext) -> tup
 
 
 def _written(catalog: Catalog, shape: Shape) -> Written:
-    with _lock:
-        kept = _shapes.setdefault(catalog, OrderedDict())
-        found = kept.get(shape)
-        if found is not None:
-            kept.move_to_end(shape)
-            return found
-    made = write(verify(render(build(bind(catalog, shape)))))
-    with _lock:
-        kept[shape] = made
-        if len(kept) > _KEPT:
-            kept.popitem(last=False)
-    return made
+    return _shapes.get(catalog, shape, lambda: write(verify(render(build(bind(catalog, shape))))))
 
 
 def _filled(written: Written, lifted: Lifted, query: Query) -> Statement:

@@ -5,83 +5,137 @@ What is rejected goes to `dead_letters`. The answer comes after the commit.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from core.clock import now
-from core.errors import EduError, Forbidden
-from core.ids import derived_id, moment_ms, new_id
+from core.clock import epoch_ms, now
+from core.errors import EduError, Forbidden, TooMany
+from core.ids import derived_id_ms, moment_ms, new_id
 from core.postgres import Postgres
-from ingestion.events import MOST_BYTES, Event, Rejection, read_event
+from ingestion.custom import CustomTypes
+from ingestion.decoding import is_own, read_item
+from ingestion.events import Event, Kinds, Rejection
+from ingestion.letters import DeadLetter, payload_of, person_of
 from ingestion.reach import Thing
 from ingestion.scope import Caller, Scope
-from ingestion.staging import DeadLetter, EventRow
+from ingestion.staging import EventRow
 from ingestion.writer import Verdict, Writer
 
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
+_MINUTE = 60
+_TRIES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one item; `reason`, `field` and `message` say why it was rejected."""
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one item; `reason`, `field`, `message` and `hint` say why it was rejected and what to do.
+
+    `clock_offset_seconds`: how far the app's clock is ahead of ours, if it told its time and is a minute off or more.
+    `index` and `line` (from 1, of a stream) tell which item, `path` where in the body; the door fills them in.
+    """
 
     status: Literal["accepted", "duplicate", "rejected"]
     id: UUID | None = None
     reason: str | None = None
     field: str | None = None
     message: str | None = None
+    hint: str | None = None
+    clock_offset_seconds: int | None = None
+    index: int | None = None
+    line: int | None = None
+    path: str | None = None
+
+
+class Origin(NamedTuple):
+    """Where an item that is played again comes from: when it first came, and its id where the app gave none."""
+
+    received_at: datetime
+    key: str
+
+
+class _Read(NamedTuple):
+    event: Event
+    occurred_at: datetime
+    key: str
 
 
 class Acceptor:
     """Takes batches of raw events for one caller each."""
 
-    def __init__(self, postgres: Postgres, writer: Writer) -> None:
+    def __init__(self, postgres: Postgres, writer: Writer, custom: CustomTypes | None = None) -> None:
         self._scope = Scope(postgres)
         self._writer = writer
+        self._custom = custom or CustomTypes(postgres)
 
-    async def accept(self, items: Sequence[Any], caller: Caller) -> list[Outcome]:
-        """An outcome for each item, in order. Raises `Forbidden` for a caller without a school, `TooMany`,
-        `Unavailable`; then nothing was written."""
+    async def accept(
+        self, items: Sequence[Any], caller: Caller, origins: Sequence[Origin] | None = None
+    ) -> list[Outcome]:
+        """An outcome for each item (of `decoding.decode_body`, or a plain value), in order.
+
+        Raises `Forbidden` for a caller without a school, `TooMany`, `Unavailable`; then nothing was written.
+        With `origins` they are played again: what is rejected has its letter already."""
         if caller.school_id is None:
             raise Forbidden("Events belong to a school; this account has none.")
-        outcomes: list[Outcome | None] = [None] * len(items)
-        rows: dict[int, EventRow] = {}
-        for number, read in enumerate(await self._read(items, caller, caller.school_id)):
-            if isinstance(read, Rejection):
-                outcomes[number] = _rejected(read)
-            else:
-                rows[number] = read
-        for number, verdict in zip(rows, await self._writer.submit_events(list(rows.values())), strict=True):
-            outcomes[number] = _outcome(verdict)
-        finished = [outcome for outcome in outcomes if outcome is not None]
-        await self._bury(items, finished, caller.school_id)
-        return finished
-
-    async def _read(self, items: Sequence[Any], caller: Caller, school_id: int) -> list[EventRow | Rejection]:
         moment = now()
-        read = [_try_read(item, caller, moment) for item in items]
-        events = [each for each in read if not isinstance(each, Rejection)]
-        named = [(thing, occurred_at) for event, occurred_at in events for thing in _things(event)]
-        foreign = await self._scope.foreign(caller, school_id, named)
-        return [
-            each if isinstance(each, Rejection) else _stranger(*each, foreign) or _row(*each, caller, school_id)
+        read = await self._read(items, caller, caller.school_id, moment, origins)
+        rows = [_row(each, caller, caller.school_id) for each in read if not isinstance(each, Rejection)]
+        verdicts = iter(await self._writer.submit_events(rows))
+        outcomes = [
+            _rejected(each) if isinstance(each, Rejection) else _outcome(next(verdicts), each.event, moment)
             for each in read
         ]
+        if origins is None:
+            await self._bury(items, outcomes, caller)
+        return outcomes
 
-    async def _bury(self, items: Sequence[Any], outcomes: Sequence[Outcome], school_id: int) -> None:
+    async def accept_patiently(self, items: Sequence[Any], caller: Caller) -> list[Outcome]:
+        """`accept` for a part of a stream: while the queue is full it waits, which slows the sender down."""
+        for _ in range(_TRIES):
+            try:
+                return await self.accept(items, caller)
+            except TooMany as full:
+                await asyncio.sleep(full.retry_after)
+        return await self.accept(items, caller)
+
+    async def _read(
+        self, items: Sequence[Any], caller: Caller, school_id: int, moment: datetime, origins: Sequence[Origin] | None
+    ) -> list[_Read | Rejection]:
+        own = await self._custom.of(school_id) if any(map(is_own, items)) else None
+        came: Sequence[Origin | None] = origins or [None] * len(items)
+        read = [_try_read(item, caller, moment, own, origin) for item, origin in zip(items, came, strict=True)]
+        named = [(thing, each.occurred_at) for each in read if isinstance(each, _Read) for thing in _things(each.event)]
+        foreign = await self._scope.foreign(caller, school_id, named)
+        if not foreign:
+            return read
+        return [each if isinstance(each, Rejection) else _stranger(each, foreign) or each for each in read]
+
+    async def _bury(self, items: Sequence[Any], outcomes: Sequence[Outcome], caller: Caller) -> None:
         letters = [
-            DeadLetter(school_id, f"{outcome.reason}: {outcome.message}", _payload(item))
+            letter_of(item, outcome, caller)
             for item, outcome in zip(items, outcomes, strict=True)
             if outcome.status == "rejected"
         ]
         await self._writer.submit_dead_letters(letters)
+
+
+def letter_of(item: Any, outcome: Outcome, caller: Caller) -> DeadLetter:
+    """A rejected item as a letter."""
+    return DeadLetter(
+        school_id=caller.school_id,
+        reason=f"{outcome.reason}: {outcome.message}",
+        payload=payload_of(item),
+        field=outcome.field,
+        user_id=person_of(item) or caller.user_id,
+        sender_id=caller.user_id,
+        sender_role=caller.role,
+        event_id=outcome.id,
+    )
 
 
 def count(outcomes: Sequence[Outcome]) -> dict[str, int]:
@@ -90,98 +144,121 @@ def count(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {"accepted": found["accepted"], "duplicate": found["duplicate"], "rejected": found["rejected"]}
 
 
-def _try_read(item: Any, caller: Caller, moment: datetime) -> tuple[Event, datetime] | Rejection:
+def _try_read(
+    item: Any, caller: Caller, moment: datetime, own: Kinds | None, origin: Origin | None
+) -> _Read | Rejection:
     """A valid event that the caller's role may send, and when it happened."""
     try:
-        event = read_event(item)
-        _check_caller(event, caller)
-        occurred_at = _occurred_at(event, moment)
-        if not moment - OLDEST <= occurred_at <= moment + NEWEST:
-            raise Rejection("clock", "The event is older than 35 days or lies in the future.", "timestamp")
+        event = read_item(item, own)
+        if caller.role == "student":
+            _check_student(event, caller)
+        occurred_at = _occurred_at(event, moment, origin)
+        check_clock(occurred_at, moment, origin.received_at if origin else moment)
+        if event.kind.until is not None and occurred_at >= event.kind.until:
+            raise Rejection("deprecated_event", f"{event.kind.name} is not sent any more.", "event_name")
     except Rejection as rejection:
         return rejection
-    return event, occurred_at
+    if event.client_id is not None:
+        return _Read(event, occurred_at, event.client_id)
+    return _Read(event, occurred_at, origin.key if origin else str(new_id()))
 
 
-def _stranger(event: Event, occurred_at: datetime, foreign: set[tuple[Thing, datetime]]) -> Rejection | None:
+def check_clock(occurred_at: datetime, moment: datetime, received_at: datetime, field: str = "timestamp") -> None:
+    """Refuse what happened long before it came here, or lies in the future of `moment`, and say how far off it is."""
+    if occurred_at > moment + NEWEST:
+        ahead = timedelta(seconds=round((occurred_at - moment).total_seconds()))
+        hint = f"Our time is {moment:%Y-%m-%dT%H:%M:%SZ}: set the clock of the device; an admin may replay it later."
+        raise Rejection("clock", f"The event lies {ahead} in the future.", field, hint)
+    if occurred_at < received_at - OLDEST:
+        days = (received_at - occurred_at).days
+        hint = "History comes in by `eduanalytics import`."
+        raise Rejection("clock", f"The event is {days} days old; {OLDEST.days} are allowed.", field, hint)
+
+
+def _stranger(read: _Read, foreign: set[tuple[Thing, datetime]]) -> Rejection | None:
     """The first thing that the event names and that is not the caller's; what is not there looks the same."""
-    for thing in _things(event):
-        if (thing, occurred_at) in foreign:
+    for thing in _things(read.event):
+        if (thing, read.occurred_at) in foreign:
             field, identifier = thing
             return Rejection("unknown_id", f"There is no {field} {identifier} here, or it is not yours.", field)
     return None
 
 
 def _things(event: Event) -> list[Thing]:
-    pairs = [("user_id", event.user_id), *event.links.items()]
-    return [(field, identifier) for field, identifier in pairs if identifier is not None]
+    things = []
+    if event.user_id is not None:
+        things.append(("user_id", event.user_id))
+    if event.quiz_id is not None:
+        things.append(("quiz_id", event.quiz_id))
+    if event.classroom_id is not None:
+        things.append(("classroom_id", event.classroom_id))
+    if event.session_id is not None:
+        things.append(("session_id", event.session_id))
+    if event.question_id is not None:
+        things.append(("question_id", event.question_id))
+    return things
 
 
-def _check_caller(event: Event, caller: Caller) -> None:
-    if caller.role != "student":
-        return
+def _check_student(event: Event, caller: Caller) -> None:
     if not event.kind.by_students:
         raise Rejection("forbidden", f"Students do not send {event.kind.name}.", "event_name")
     if event.user_id not in (None, caller.user_id):
         raise Rejection("forbidden", "A student reports only himself.", "user_id")
 
 
-def _row(event: Event, occurred_at: datetime, caller: Caller, school_id: int) -> EventRow:
-    identifier = derived_id(occurred_at, school_id, new_id() if event.client_id is None else event.client_id)
+def _row(read: _Read, caller: Caller, school_id: int) -> EventRow:
+    event, moment = read.event, epoch_ms(read.occurred_at)
     return EventRow(
-        event_id=identifier,
-        school_id=school_id,
-        user_id=event.user_id or caller.user_id,
-        classroom_id=event.links["classroom_id"],
-        quiz_id=event.links["quiz_id"],
-        session_id=event.links["session_id"],
-        question_id=event.links["question_id"],
-        event_name=event.kind.name,
-        schema_version=event.kind.version,
-        app=event.app,
-        occurred_at=datetime.fromtimestamp(moment_ms(identifier) / 1000, UTC),
-        client_id=event.client_id,
-        props=event.props.decode(),
+        derived_id_ms(moment, f"{school_id}\x1f{read.key}"),
+        school_id,
+        event.user_id or caller.user_id,
+        event.classroom_id,
+        event.quiz_id,
+        event.session_id,
+        event.question_id,
+        event.kind.name,
+        event.kind.version,
+        event.app,
+        datetime.fromtimestamp(moment / 1000, UTC),
+        event.client_id,
+        event.props.decode(),
     )
 
 
-def _occurred_at(event: Event, moment: datetime) -> datetime:
+def _occurred_at(event: Event, moment: datetime, origin: Origin | None) -> datetime:
     """The event's time; with a client id it must be the same at each retry, so it cannot be ours."""
     if event.timestamp is not None:
         return event.timestamp
     if event.client_id is None:
-        return moment
+        return origin.received_at if origin else moment
     try:
         identifier = UUID(event.client_id)
     except ValueError:
         identifier = None
     if identifier is None or identifier.version != 7:
-        raise Rejection(
-            "missing_field", "A retry is known by client_id and timestamp: send both, or a UUIDv7.", "timestamp"
-        )
+        message = "A retry is known by client_id and timestamp: send both, or a UUIDv7."
+        raise Rejection("missing_field", message, "timestamp")
     return datetime.fromtimestamp(moment_ms(identifier) / 1000, moment.tzinfo)
 
 
-def _rejected(error: EduError) -> Outcome:
-    return Outcome("rejected", None, error.code, error.details.get("field"), error.message)
+def _rejected(error: EduError, offset: int | None = None) -> Outcome:
+    field, text = error.details.get("field"), str(error)
+    return Outcome("rejected", None, error.code, field, text, error.hint, clock_offset_seconds=offset)
 
 
-def _outcome(verdict: Verdict | EduError) -> Outcome:
+def _outcome(verdict: Verdict | EduError, event: Event, moment: datetime) -> Outcome:
+    offset = None if event.sent_at is None else _offset(event.sent_at, moment)
     if isinstance(verdict, EduError):
-        return _rejected(verdict)
-    if verdict.status == "conflict":
+        return _rejected(verdict, offset)
+    status, identifier = verdict
+    if status == "conflict":
         message = "This client_id was used at the same time for another event."
-        return Outcome("rejected", verdict.event_id, "conflict", "client_id", message)
-    return Outcome("duplicate" if verdict.status == "duplicate" else "accepted", verdict.event_id)
+        hint = "The first one stands. Give each event a client_id of its own."
+        return Outcome("rejected", identifier, "conflict", "client_id", f"{message} {hint}", hint, offset)
+    known: Literal["duplicate", "accepted"] = "duplicate" if status == "duplicate" else "accepted"
+    return Outcome(known, identifier, clock_offset_seconds=offset)
 
 
-def _payload(item: Any) -> str:
-    """The item as JSON that Postgres takes, cut where it is too long."""
-    try:
-        text = msgspec.json.encode(item).decode()
-        if len(text) <= MOST_BYTES and "\\u0000" not in text:
-            return text
-    except (ValueError, TypeError, RecursionError, OverflowError):
-        text = repr(item)
-    safe = text[:4_000].encode("utf-8", "replace").decode()
-    return msgspec.json.encode({"unreadable": safe.replace("\\u0000", "?").replace("\x00", "?")}).decode()
+def _offset(sent_at: datetime, moment: datetime) -> int | None:
+    seconds = round((sent_at - moment).total_seconds())
+    return seconds if abs(seconds) >= _MINUTE else None

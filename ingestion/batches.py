@@ -6,9 +6,9 @@ the boundary moves only while nobody else has moved it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg.rows import DictRow
 
 from core.errors import Conflict
 from ingestion.pipelines import Pipeline, window_parameters
-from ingestion.windows import START, Key, Snapshot
+from ingestion.windows import BEFORE_ALL, START, Key, Snapshot
 
 Blocking: TypeAlias = psycopg.Connection[DictRow]
 
@@ -43,6 +43,46 @@ with moved as ({_MOVE})
 update batches set state = 'committed', committed_at = clock_timestamp()
 where pipeline = (select name from moved) and id = %(id)s and state = 'prepared' returning id
 """
+_PREPARE_KEYED = """
+with own as (
+    select name from pipelines where name = %(pipeline)s and epoch = %(epoch)s
+      and not exists (select from batches b where b.pipeline = %(pipeline)s and b.state = 'prepared') for update
+), made as (
+    insert into batches (pipeline, id, done, target, lo_xid, lo_seq, hi_xid, hi_seq, rows, fingerprint, state, keyed)
+    select name, %(id)s, '1:1:', '1:1:', '0', 0, '0', 0, %(rows)s, %(fingerprint)s, 'prepared', true from own
+    returning pipeline, id
+)
+insert into batch_keys (pipeline, batch, key) select pipeline, id, unnest(%(keys)s::uuid[]) from made returning batch
+"""
+_CLOSE = """
+with own as (select name from pipelines where name = %(pipeline)s and epoch = %(epoch)s for update)
+update batches set state = 'committed', committed_at = coalesce(committed_at, clock_timestamp()), attempt = attempt + 1
+where pipeline = (select name from own) and id = %(id)s and state in ('prepared', 'committed') returning id
+"""
+_BROUGHT = """
+update refused_rows r set brought_at = clock_timestamp() from batch_keys k
+where r.pipeline = %(pipeline)s and k.pipeline = r.pipeline and k.batch = %(batch)s and r.key = k.key
+  and not exists (select from refused_rows again where again.pipeline = r.pipeline and again.batch = k.batch
+                  and again.key = r.key)
+"""
+_NEXT_ATTEMPT = """
+with own as (select name from pipelines where name = %(pipeline)s and epoch = %(epoch)s for update)
+update batches set attempt = attempt + 1 where pipeline = (select name from own) and id = %(id)s returning attempt
+"""
+_BATCHES = """
+select id, done::text, target::text, array[lo_xid::text, lo_seq::text] as lo, array[hi_xid::text, hi_seq::text] as hi,
+       rows, fingerprint, attempt, keyed,
+       (select floor_seq from pipelines where name = pipeline) as floor,
+       array(select key from refused_rows r where r.pipeline = batches.pipeline and r.batch = batches.id) as refused
+from batches where pipeline = %(pipeline)s and {which}
+"""
+
+
+class Fence(Protocol):
+    """A term of office: its connection to the record and the epoch of each pipeline."""
+
+    connection: Blocking
+    epochs: dict[str, int]
 
 
 class Fenced(Conflict):
@@ -68,6 +108,7 @@ class Progress:
     key: Key
     last_batch: int
     open: bool
+    floor: int = 0
 
     def after(self, batch: Batch) -> Progress:
         """The place once that batch has been committed."""
@@ -76,7 +117,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of one insert: in the window between two snapshots, from `lo` to `hi`."""
+    """The rows of one insert: in the window between two snapshots, from `lo` to `hi`; or, `keyed`, the named ones.
+
+    `attempt` is in the token of the next insert of a part of its rows; it grows once that part has arrived.
+    `refused`: rows that lie in it and that ClickHouse does not take; `rows` and `fingerprint` are without them.
+    """
 
     id: int
     done: Snapshot
@@ -86,6 +131,9 @@ class Batch:
     rows: int
     fingerprint: int
     attempt: int = 1
+    keyed: bool = False
+    floor: int = 0
+    refused: tuple[UUID, ...] = ()
 
 
 def fingerprint(ids: Iterable[UUID]) -> int:
@@ -100,26 +148,25 @@ def read_progress(connection: Blocking, pipeline: str) -> Progress:
     """The pipeline's place; where no window is open, its target is this moment's snapshot."""
     row = connection.execute(
         """select epoch, done::text, target::text, pg_current_snapshot()::text as current, key_xid::text, key_seq,
-                  (select coalesce(max(id), 0) from batches where pipeline = name) as last_batch
+                  (select greatest(max(id), settled_batch) from batches where pipeline = name) as last_batch, floor_seq
            from pipelines where name = %s""",
         (pipeline,),
     ).fetchall()[0]
-    target = Snapshot.parse(row["target"] or row["current"])
+    done, target = Snapshot.parse(row["done"]), Snapshot.parse(row["target"] or row["current"])
     key = Key(int(row["key_xid"]), row["key_seq"])
-    return Progress(
-        pipeline, row["epoch"], Snapshot.parse(row["done"]), target, key, row["last_batch"], row["target"] is not None
-    )
+    place = (row["last_batch"], row["target"] is not None, row["floor_seq"])
+    return Progress(pipeline, row["epoch"], done, target, key, *place)
 
 
 def look(connection: Blocking, pipeline: Pipeline, progress: Progress, limit: int) -> Batch | None:
     """The next batch, not yet written down; None when the window holds no more rows."""
-    parameters = window_parameters(progress.done, progress.target, progress.key, limit)
+    parameters = window_parameters(progress.done, progress.target, progress.key, limit, progress.floor)
     bounds = connection.execute(pipeline.bounds_query(), parameters).fetchall()[0]
     if not bounds["rows"]:
         return None
     found = bounds["fingerprint"] & 0xFFFF_FFFF_FFFF_FFFF
     place = (progress.last_batch + 1, progress.done, progress.target)
-    return Batch(*place, _key(bounds["lo"]), _key(bounds["hi"]), bounds["rows"], found)
+    return Batch(*place, _key(bounds["lo"]), _key(bounds["hi"]), bounds["rows"], found, floor=progress.floor)
 
 
 def prepare(connection: Blocking, progress: Progress, batch: Batch) -> None:
@@ -137,11 +184,28 @@ def prepare(connection: Blocking, progress: Progress, batch: Batch) -> None:
         raise Fenced(pipeline=progress.pipeline)
 
 
+def prepare_keyed(term: Fence, pipeline: Pipeline, keys: Sequence[UUID]) -> Batch:
+    """Write down a batch of rows that belong to no window any more."""
+    number = read_progress(term.connection, pipeline.name).last_batch + 1
+    batch = Batch(number, BEFORE_ALL, BEFORE_ALL, START, START, len(keys), fingerprint(keys), keyed=True)
+    values = {"id": number, "rows": batch.rows, "fingerprint": batch.fingerprint, "keys": list(keys)}
+    fenced(term, pipeline.name, _PREPARE_KEYED, **values)
+    return batch
+
+
 def commit(connection: Blocking, progress: Progress, batch: Batch, *, last: bool = False) -> None:
     """The batch is in ClickHouse: move the boundary past it, and past the window if this was its last batch."""
     place = _end(progress) if last else _place(progress, batch.hi)
     if connection.execute(_COMMIT, {**place, "id": batch.id}).fetchone() is None:
         raise Fenced(pipeline=progress.pipeline)
+
+
+def close(term: Fence, pipeline: str, batch: Batch) -> None:
+    """What a batch lacked has arrived: its next insert, if there ever is one, gets a token of its own."""
+    with term.connection.transaction():
+        fenced(term, pipeline, _CLOSE, id=batch.id)
+        if batch.keyed:
+            term.connection.execute(_BROUGHT, {"pipeline": pipeline, "batch": batch.id})
 
 
 def exhaust(connection: Blocking, progress: Progress) -> None:
@@ -158,42 +222,42 @@ def advance(connection: Blocking, progress: Progress, key: Key) -> None:
 
 def prepared(connection: Blocking, pipeline: str) -> Batch | None:
     """The batch whose insert has not been confirmed, if there is one."""
-    row = connection.execute(
-        """select id, done::text, target::text, array[lo_xid::text, lo_seq::text] as lo,
-                  array[hi_xid::text, hi_seq::text] as hi, rows, fingerprint, attempt
-           from batches where pipeline = %s and state = 'prepared'""",
-        (pipeline,),
-    ).fetchone()
-    if row is None:
-        return None
-    return Batch(
-        row["id"],
-        Snapshot.parse(row["done"]),
-        Snapshot.parse(row["target"]),
-        _key(row["lo"]),
-        _key(row["hi"]),
-        row["rows"],
-        int(row["fingerprint"]),
-        row["attempt"],
-    )
+    return next(iter(_batches(connection, pipeline, "state = 'prepared'")), None)
 
 
-def next_attempt(connection: Blocking, pipeline: str, batch: Batch) -> int:
-    """Count one more attempt at a batch."""
-    rows = connection.execute(
-        "update batches set attempt = attempt + 1 where pipeline = %s and id = %s returning attempt",
-        (pipeline, batch.id),
-    ).fetchall()
-    return int(rows[0]["attempt"])
+def read_batch(connection: Blocking, pipeline: str, number: int) -> Batch:
+    """One batch of the manifest."""
+    return _batches(connection, pipeline, "id = %(id)s", id=number)[0]
+
+
+def _batches(connection: Blocking, pipeline: str, which: str, **values: Any) -> list[Batch]:
+    rows = connection.execute(_BATCHES.format(which=which), {"pipeline": pipeline, **values}).fetchall()
+    return [
+        Batch(
+            row["id"],
+            Snapshot.parse(row["done"]),
+            Snapshot.parse(row["target"]),
+            _key(row["lo"]),
+            _key(row["hi"]),
+            row["rows"],
+            int(row["fingerprint"]),
+            row["attempt"],
+            row["keyed"],
+            row["floor"],
+            tuple(row["refused"]),
+        )
+        for row in rows
+    ]
+
+
+def next_attempt(term: Fence, pipeline: str, batch: Batch) -> Batch:
+    """The batch with a new token for its next insert."""
+    return replace(batch, attempt=fenced(term, pipeline, _NEXT_ATTEMPT, id=batch.id)["attempt"])
 
 
 def read_rows(connection: Blocking, pipeline: Pipeline, batch: Batch) -> list[bytes]:
     """The lines of a batch; raises `Damaged` when the record does not hold them any more."""
-    before = Key(batch.lo.xid, batch.lo.seq - 1)
-    parameters = window_parameters(batch.done, batch.target, before, batch.rows + 1)
-    bounds = {"hi_xid": str(batch.hi.xid), "hi_seq": batch.hi.seq, "batch": batch.id}
-    with connection.cursor().copy(pipeline.copy_query(), {**parameters, **bounds}) as rows:
-        lines = [bytes(line) for line in rows]
+    lines = read_lines(connection, pipeline, batch)
     if len(lines) != batch.rows:
         raise Damaged(
             f"Batch {batch.id} of {pipeline.name} holds {batch.rows} rows; the record gives {len(lines)}.",
@@ -201,6 +265,36 @@ def read_rows(connection: Blocking, pipeline: Pipeline, batch: Batch) -> list[by
             batch=batch.id,
         )
     return lines
+
+
+def read_lines(connection: Blocking, pipeline: Pipeline, batch: Batch) -> list[bytes]:
+    """What the record gives for a batch, however many lines that are."""
+    query, parameters = _keyed(connection, pipeline, batch) if batch.keyed else _between(pipeline, batch)
+    with connection.cursor().copy(query, {**parameters, "batch": batch.id}) as rows:
+        return [bytes(line) for line in rows]
+
+
+def _between(pipeline: Pipeline, batch: Batch) -> tuple[str, dict[str, object]]:
+    before, limit = Key(batch.lo.xid, batch.lo.seq - 1), batch.rows + len(batch.refused) + 1
+    parameters = window_parameters(batch.done, batch.target, before, limit, batch.floor)
+    bounds = {"hi_xid": str(batch.hi.xid), "hi_seq": batch.hi.seq, "refused": list(batch.refused)}
+    return pipeline.copy_query(), {**parameters, **bounds}
+
+
+def _keyed(connection: Blocking, pipeline: Pipeline, batch: Batch) -> tuple[str, dict[str, object]]:
+    query = "select key from batch_keys where pipeline = %s and batch = %s and key <> all(%s::uuid[])"
+    rows = connection.execute(query, (pipeline.name, batch.id, list(batch.refused))).fetchall()
+    return pipeline.keyed_query(), {"keys": [row["key"] for row in rows]}
+
+
+def fenced(term: Fence, pipeline: str, statement: str, **values: Any) -> DictRow:
+    """One statement that only the elected loader's epoch lets through; its row."""
+    row = term.connection.execute(
+        statement, {"pipeline": pipeline, "epoch": term.epochs[pipeline], **values}
+    ).fetchone()
+    if row is None:
+        raise Fenced(pipeline=pipeline)
+    return row
 
 
 def _place(progress: Progress, key: Key) -> dict[str, Any]:

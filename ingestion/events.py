@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
@@ -26,14 +26,14 @@ Text: TypeAlias = Annotated[str, Meta(max_length=4_000)]
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 MOST_BYTES = 16_384
 MOST_DEPTH = 8
-_LINKS = ("quiz_id", "classroom_id", "session_id", "question_id")
+_MOST_NAMES = 20
 
 
 class Rejection(InvalidField):
     """Why an event is not taken: a stable reason, a sentence, and the field at fault."""
 
-    def __init__(self, reason: str, message: str, field: str | None = None) -> None:
-        super().__init__(message, code=reason, field=field)
+    def __init__(self, reason: str, message: str, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, code=reason, field=field, hint=hint)
         self.field = field
 
 
@@ -119,14 +119,19 @@ class AppError(Metadata, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One name in one version: its metadata, the app that sends it, the ids it needs, whether students may send it."""
+    """One name in one version: its metadata, the app that sends it, the ids it needs, whether students may send it.
+
+    `check` (of a school's own type) raises `Rejection` for metadata that its JSON Schema refuses; `until`: events that
+    happened later are refused."""
 
     name: str
-    metadata: type[Metadata]
+    metadata: type[Metadata] = Metadata
     app: str | None = None
     needs: tuple[str, ...] = ()
     by_students: bool = True
     version: int = 1
+    check: Callable[[dict[str, Any]], None] | None = None
+    until: datetime | None = None
 
 
 _TYPES = (
@@ -145,6 +150,8 @@ _TYPES = (
 )
 TYPES: Mapping[tuple[str, int], EventType] = {(kind.name, kind.version): kind for kind in _TYPES}
 NAMES = tuple(dict.fromkeys(kind.name for kind in _TYPES))
+Kinds: TypeAlias = Mapping[tuple[str, int], EventType]
+"""Types by name and version."""
 
 
 class Body(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -161,34 +168,58 @@ class Body(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     timestamp: Moment | None = None
     client_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     schema_version: Annotated[int, Meta(ge=1, le=32_767)] = 1
+    sent_at: Moment | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
-    """A valid event; `links` are the ids of the things that it is about."""
+    """A valid event, with the ids of the things that it is about. (Not frozen: many thousand are made in a second.)"""
 
     kind: EventType
     app: str | None
     user_id: int | None
-    links: Mapping[str, int | None]
+    classroom_id: int | None
+    quiz_id: int | None
+    session_id: int | None
+    question_id: int | None
     props: bytes
     timestamp: datetime | None
     client_id: str | None
+    sent_at: datetime | None = None
 
 
-def read_event(raw: Any) -> Event:
-    """A decoded JSON value as an event, or `Rejection` with the field at fault."""
+def read_event(raw: Any, own: Kinds | None = None) -> Event:
+    """A decoded JSON value as an event, or `Rejection` with the field at fault; `own`: the school's own types."""
     check_value(raw)
-    body = _convert(raw, Body, "")
-    kind = _kind(body)
-    metadata = _convert(body.metadata or {}, kind.metadata, "metadata")
-    links = {name: _link(name, body, metadata) for name in _LINKS}
+    body: Body = _convert(raw, Body, "")
+    kind = _kind(body, own or {})
+    if kind.check is None:
+        return finish(kind, body, _convert(body.metadata or {}, kind.metadata, "metadata"))
+    kind.check(body.metadata or {})
+    event = finish(kind, body, kind.metadata())
+    event.props = msgspec.json.encode(body.metadata or {})
+    return event
+
+
+def finish(kind: EventType, body: Any, metadata: Metadata) -> Event:
+    """The event of a body and its metadata, both typed already; raises `Rejection` for ids missing or contradictory."""
+    event = Event(
+        kind,
+        body.app or kind.app,
+        body.user_id,
+        _link("classroom_id", body.classroom_id, metadata.classroom_id),
+        _link("quiz_id", body.quiz_id, metadata.quiz_id),
+        _link("session_id", body.session_id, metadata.session_id),
+        _link("question_id", body.question_id, metadata.question_id),
+        _props(metadata),
+        body.timestamp,
+        body.client_id,
+        body.sent_at,
+    )
     for name in kind.needs:
-        if links[name] is None:
+        if getattr(event, name) is None:
             raise Rejection("missing_field", f"A {kind.name} event needs {name}.", name)
-    return Event(
-        kind, body.app or kind.app, body.user_id, links, _props(metadata), body.timestamp, body.client_id
-    )  # fmt: skip
+    return event
 
 
 def check_value(value: Any) -> None:
@@ -221,31 +252,36 @@ def _check_text(text: str, path: str) -> None:
         raise Rejection("bad_text", "Texts must not hold NUL characters or half surrogate pairs.", path or None)
 
 
-def _kind(body: Body) -> EventType:
-    kind = TYPES.get((body.event_name, body.schema_version))
+def _kind(body: Body, own: Kinds) -> EventType:
+    place = body.event_name, body.schema_version
+    kind = TYPES.get(place) or own.get(place)
     if kind:
         return kind
-    if body.event_name in NAMES:
+    names = [*NAMES, *dict.fromkeys(name for name, _ in own)]
+    if body.event_name in names:
         message = f"There is no version {body.schema_version} of {body.event_name}."
         raise Rejection("unknown_version", message, "schema_version")
-    similar = nearest(body.event_name, list(NAMES), limit=1)
-    hint = f" Did you mean {similar[0]}?" if similar else f" Known are {', '.join(NAMES)}."
-    raise Rejection("unknown_event", f"There is no event {body.event_name!r}.{hint}", "event_name")
+    similar = nearest(body.event_name, names, limit=1)
+    hint = f"Did you mean {similar[0]}?" if similar else f"Known are {', '.join(names[:_MOST_NAMES])}."
+    raise Rejection("unknown_event", f"There is no event {body.event_name!r}.", "event_name", hint)
 
 
-def _link(name: str, body: Body, metadata: Metadata) -> int | None:
-    beside, inside = getattr(body, name), getattr(metadata, name)
-    if beside is not None and inside is not None and beside != inside:
+def _link(name: str, beside: int | None, inside: int | None) -> int | None:
+    if inside is None:
+        return beside
+    if beside is not None and beside != inside:
         raise Rejection("invalid_field", f"{name} is {beside} here and {inside} in the metadata.", f"metadata.{name}")
-    found: int | None = inside if beside is None else beside
-    return found
+    return inside
+
+
+_NOT_KEPT = ("quiz_id", "classroom_id", "session_id", "correct")
+_encode = msgspec.json.Encoder().encode
 
 
 def _props(metadata: Metadata) -> bytes:
-    props = {key: item for key, item in msgspec.to_builtins(metadata).items() if key not in ("correct", *_LINKS)}
-    if (question := metadata.question_id) is not None:
-        props["question_id"] = question
-    return msgspec.json.encode(props)
+    """What is kept of the metadata: not the ids that have columns, nor what a client says of correctness."""
+    said = [name for name in _NOT_KEPT if getattr(metadata, name, None) is not None]
+    return _encode(msgspec.structs.replace(metadata, **dict.fromkeys(said)) if said else metadata)
 
 
 _STRUCT = re.compile(r"^Object (missing required|contains unknown) field `(?P<name>[^`]*)`")

@@ -14,7 +14,7 @@ from ingestion.failpoints import failpoint
 from ingestion.pipelines import Pipeline
 from ingestion.term import Term
 
-_INSERT = {
+INSERT = {
     "async_insert": 0,
     "input_format_parallel_parsing": 0,
     "input_format_tsv_detect_header": 0,
@@ -63,7 +63,7 @@ def send(
     """One synchronous insert of one block. Token and query id are the batch's: the same data, never other data."""
     name = f"{pipeline.name}-{batch.id}"
     settings: dict[str, Any] = {
-        **_INSERT,
+        **INSERT,
         "insert_deduplication_token": token or name,
         "query_id": f"{name}-{batch.attempt}",
         "max_insert_block_size": len(lines) + 1,

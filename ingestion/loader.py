@@ -9,25 +9,36 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 import psycopg
 
-from core.errors import EduError, Unavailable
+from core.errors import EduError, RefusedByStore, Unavailable
 from core.postgres import Postgres
 from core.settings import Settings
 from core.telemetry import log
 from core.warehouse import Warehouse
+from ingestion import pruning, troubles
+from ingestion.amendments.replay import replay
+from ingestion.amendments.run import amend
+from ingestion.audit import audit_by_the_clock
 from ingestion.batches import Fenced, prepared, read_progress
 from ingestion.dimensions import load_dimensions
 from ingestion.facts import load_facts
+from ingestion.jobs import work_on_jobs
+from ingestion.origin import Foreign, check_origin
 from ingestion.pipelines import CHANNEL, DIMENSIONS, FACTS, Pipeline, changes_query, window_parameters
 from ingestion.rebuild import rebuild
 from ingestion.recovery import recover
+from ingestion.replay import drop_twins
 from ingestion.term import Term, elect
 from ingestion.windows import Snapshot
 
+T = TypeVar("T")
 _MOST_SECONDS = 5.0
 _STANDBY_SECONDS = 1.0
 # Each pass makes a part in each table; more than ten a second would keep ClickHouse merging.
@@ -77,7 +88,7 @@ class Loader:
                 began = time.monotonic()
                 failures = 0 if await self._try_pass() else failures + 1
                 least = min(_LEAST_SECONDS * 2**failures, _MOST_SECONDS)
-                await self._sleep(self._settings.loader_poll_ms / 1000 if self.leads else _STANDBY_SECONDS)
+                await self._sleep(self._pause())
                 await self._sleep_until(began + least, stop)
         finally:
             self._running = False
@@ -95,8 +106,8 @@ class Loader:
                     if self._running:
                         self.wake()
                         await asyncio.sleep(0.01)
-                    else:
-                        await self.load()
+                    elif not await self.load():
+                        await asyncio.sleep(0.01)
         except TimeoutError:
             raise Unavailable("ClickHouse has not caught up.", hint="See `status` for the lag.") from None
         finally:
@@ -108,6 +119,14 @@ class Loader:
         `patient`: a pipeline whose rows may wait is looked at only from time to time.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, patient)
+
+    async def between(self, work: Callable[[Term], T]) -> T | None:
+        """Do something between two passes, when no row is on its way; None if this loader does not lead."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._between, work)
+
+    def changed(self) -> None:
+        """What ClickHouse holds was changed by others: answers that are kept are old."""
+        self._past += 1
 
     async def resign(self) -> None:
         """Give the office up, so that another loader can be elected."""
@@ -127,6 +146,11 @@ class Loader:
             log.error("loading failed; it will be tried again", error=repr(error)[:500])
             return False
         return True
+
+    def _pause(self) -> float:
+        if self._term is None:
+            return _STANDBY_SECONDS
+        return 0 if self._term.work else self._settings.loader_poll_ms / 1000
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -154,16 +178,22 @@ class Loader:
             await asyncio.sleep(_MOST_SECONDS)
 
     def _pass(self, patient: bool) -> int:
+        if self._term and self._term.lost.is_set():
+            self._resign()
         if self._term is None:
-            self._term = elect(self.url, self._warehouse, self._settings.batch_rows)
+            options = (self._settings.batch_rows, self._settings.loader_takeover_seconds)
+            self._term = elect(self.url, self._warehouse, *options)
         if self._term is None:
             return 0
         try:
-            return load_all(self._term, patient=patient)
+            return load_all(self._term, self._settings, patient=patient)
         except Exception as error:
             if isinstance(error, Fenced) or not isinstance(error, EduError):
                 self._resign()
             raise
+
+    def _between(self, work: Callable[[Term], T]) -> T | None:
+        return work(self._term) if self._term else None
 
     def _resign(self) -> None:
         if self._term:
@@ -172,14 +202,71 @@ class Loader:
             self._term = None
 
 
-def load_all(term: Term, *, patient: bool = False) -> int:
-    """Unconfirmed batches first, then the dimensions, then the facts that point to them; returns the rows brought."""
-    if term.fresh:
+def load_all(term: Term, settings: Settings, *, patient: bool = False) -> int:
+    """Unconfirmed batches first, then amendments, dimensions, the facts that point to them; returns the rows brought.
+
+    A pipeline that fails holds up no other; the first error is raised when all have had their turn. `patient`: one
+    that has failed just now rests first. Audits, pruning and work on command come last, a piece at a time.
+    """
+    _settle(term)
+    rows, errors = 0, dict[str, Exception]()
+    for name, load, last in _turns(term, patient):
+        if name in errors or (patient and troubles.rests(term, name)):
+            continue
+        try:
+            rows += load() or 0
+        except (Fenced, psycopg.OperationalError):
+            raise
+        except (EduError, psycopg.Error) as error:
+            troubles.note(term, [name], error)
+            errors[name] = error
+        else:
+            if last:
+                troubles.clear(term, name)
+    if not term.stopping.is_set():
+        work_on_jobs(term)
+    if errors:
+        raise next(iter(errors.values()))
+    if patient and not term.stopping.is_set():
+        audit_by_the_clock(term, settings)
+        pruning.prune_by_the_clock(term, settings)
+    return rows
+
+
+def _settle(term: Term) -> None:
+    """What a new loader does once: is this the record that ClickHouse came from, and has ClickHouse lost its tables?"""
+    if not term.fresh:
+        return
+    try:
+        check_origin(term)
         rebuild(term)
-    rows = sum(recover(term, pipeline) for pipeline in FACTS)
+        drop_twins(term)
+        replay(term)
+    except EduError as error:
+        troubles.note(term, [*(pipeline.name for pipeline in FACTS), DIMENSIONS], error)
+        if isinstance(error, Foreign):
+            work_on_jobs(term, only="rebase")
+        raise
     term.fresh = False
-    rows += load_dimensions(term)
-    return rows + sum(load_facts(term, pipeline) for pipeline in FACTS if not patient or _is_due(term, pipeline))
+
+
+def _turns(term: Term, patient: bool) -> Iterator[tuple[str, Callable[[], int | None], bool]]:
+    """What is done in a pass: the pipeline, its work, and whether that is its last work."""
+    for pipeline in FACTS:
+        yield pipeline.name, partial(recover, term, pipeline), False
+    yield "amendments", partial(amend, term), False
+    yield DIMENSIONS, partial(load_dimensions, term), True
+    for pipeline in FACTS:
+        if not patient or _is_due(term, pipeline):
+            yield pipeline.name, partial(_load, term, pipeline), True
+
+
+def _load(term: Term, pipeline: Pipeline) -> int:
+    """The facts of one pipeline; rows that ClickHouse refuses are set aside at once."""
+    try:
+        return load_facts(term, pipeline)
+    except RefusedByStore:
+        return recover(term, pipeline)
 
 
 def _is_due(term: Term, pipeline: Pipeline) -> bool:
@@ -206,7 +293,7 @@ def _waiting(url: str, target: Snapshot) -> bool:
             progress = read_progress(connection, name)
             if progress.done.covers(target):
                 continue
-            parameters = window_parameters(progress.done, target, progress.key, 1)
+            parameters = window_parameters(progress.done, target, progress.key, 1, progress.floor)
             if progress.open or prepared(connection, name) or connection.execute(query, parameters).fetchone():
                 return True
     return False

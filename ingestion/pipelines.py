@@ -21,7 +21,8 @@ select {columns} from (
         and xid <> all(%(hidden)s::text[]::xid8[]) and {after} order by xid, seq limit %(limit)s)
 ) fresh {order}
 """
-_AFTER = "(xid, seq) > (%(xid)s::text::xid8, %(seq)s)"
+_AFTER = "(xid, seq) > (%(xid)s::text::xid8, %(seq)s) and seq > %(floor)s"
+_REST = " and {key} <> all(%(refused)s::uuid[])"
 _UP_TO = " and (xid, seq) <= (%(hi_xid)s::text::xid8, %(hi_seq)s)"
 
 
@@ -30,10 +31,12 @@ class Pipeline:
     """A log of the record and its table in ClickHouse (same name); `columns` pairs a name with its expression.
 
     `patience`: so many seconds its rows may wait for others, which saves parts; they do not make kept answers stale.
+    `time`: the column by whose month ClickHouse's table is partitioned.
     """
 
     name: str
     key: str
+    time: str
     columns: tuple[tuple[str, str], ...]
     patience: float = 0
 
@@ -54,10 +57,19 @@ class Pipeline:
             from fresh"""
 
     def copy_query(self) -> str:
-        """The rows of a batch after one place up to another, as text."""
-        values = ", ".join(expression for _, expression in self.columns)
-        rows = self._rows(f"{values}, %(batch)s", "*", _AFTER + _UP_TO, "order by xid, seq")
+        """The rows of a batch after one place up to another, as text; without those that ClickHouse has refused."""
+        within = _AFTER + _UP_TO + _REST.format(key=self.key)
+        rows = self._rows(f"{self.values}, %(batch)s", "*", within, "order by xid, seq")
         return f"copy ({rows}) to stdout"
+
+    def keyed_query(self) -> str:
+        """The rows with the given keys, as text."""
+        return f"copy (select {self.values}, %(batch)s from {self.name} where {self.key} = any(%(keys)s)) to stdout"
+
+    @property
+    def values(self) -> str:
+        """The expressions of all columns but the batch."""
+        return ", ".join(expression for _, expression in self.columns)
 
     def oldest_query(self) -> str:
         """When the first of the waiting rows was received; no row when none waits."""
@@ -67,8 +79,8 @@ class Pipeline:
         return _ROWS.format(table=self.name, columns=columns, inner=inner, after=after, order=order)
 
 
-def window_parameters(done: Snapshot, target: Snapshot, after: Key, limit: int) -> dict[str, object]:
-    """The bound values of the queries of this module."""
+def window_parameters(done: Snapshot, target: Snapshot, after: Key, limit: int, floor: int = 0) -> dict[str, object]:
+    """The bound values of the queries of this module; `floor`: rows up to that number belong to no window."""
     window = between(done, target)
     return {
         "late": [str(xid) for xid in window.late],
@@ -78,6 +90,7 @@ def window_parameters(done: Snapshot, target: Snapshot, after: Key, limit: int) 
         "xid": str(after.xid),
         "seq": after.seq,
         "limit": limit,
+        "floor": floor,
     }
 
 
@@ -113,6 +126,7 @@ def _columns(text: str) -> tuple[tuple[str, str], ...]:
 RESPONSES = Pipeline(
     "responses",
     "response_id",
+    "submitted_at",
     _columns(
         "response_id school_id classroom_id session_id quiz_id quiz_version question_id student_id attempt_number "
         "choice correct score time_spent_ms submitted_at received_at"
@@ -121,6 +135,7 @@ RESPONSES = Pipeline(
 EVENTS = Pipeline(
     "events",
     "event_id",
+    "occurred_at",
     _columns(
         "event_id school_id user_id classroom_id quiz_id session_id question_id event_name schema_version app "
         "occurred_at received_at props"
@@ -129,6 +144,7 @@ EVENTS = Pipeline(
 AUDIT = Pipeline(
     "audit_log",
     "audit_id",
+    "occurred_at",
     _columns(
         "audit_id chain school_id actor_id actor_role action target subjects outcome request_id details occurred_at "
         "received_at hash"
@@ -136,6 +152,7 @@ AUDIT = Pipeline(
     patience=2,
 )
 FACTS = (RESPONSES, EVENTS, AUDIT)
+BY_NAME = {pipeline.name: pipeline for pipeline in FACTS}
 DIMENSIONS = "dimensions"
 # A commit in another process is told here: at most one NOTIFY for each group commit.
 CHANNEL = "eduanalytics_rows"

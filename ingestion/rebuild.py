@@ -13,9 +13,23 @@ from ingestion.term import Term
 
 _DISCARD = "update batches set state = 'discarded' where pipeline = %s and state <> 'discarded'"
 _START = """
-update pipelines set done = '1:1:', target = null, key_xid = '0', key_seq = 0 where name = %s and done::text <> '1:1:'
+update pipelines set done = '1:1:', target = null, key_xid = '0', key_seq = 0, settled_rows = 0
+where name = %s and done::text <> '1:1:'
 """
-_SHIPPED = "select exists (select 1 from batches where pipeline = %s and state = 'committed' and rows > 0) as known"
+_SHIPPED = """
+select exists (select 1 from batches where pipeline = p.name and state = 'committed' and rows > 0)
+    or (settled_batch > 0 and done::text <> '1:1:') as known
+from pipelines p where name = %s
+"""
+# Rows that were there at a rebase lie in no window.
+_REPLAY = """
+insert into loader_jobs (kind, options) select 'replay', jsonb_build_object('table', name)
+from pipelines where name = %s and floor_seq > 0
+"""
+# Months that the record has no more come from the archive (archive/months.py).
+_ARCHIVED = """
+update archive_months set warehouse = case state when 'archived' then 'away' else 'here' end where table_name = %s
+"""
 _SCHOOLS = "select exists (select 1 from schools) as known"
 
 
@@ -43,6 +57,8 @@ def _start_anew(term: Term, name: str) -> None:
     with term.connection.transaction():
         term.connection.execute(_DISCARD, (name,))
         failpoint("discarded")
+        term.connection.execute(_ARCHIVED, (name,))
         if term.connection.execute(_START, (name,)).rowcount:
+            term.connection.execute(_REPLAY, (name,))
             log.warning("ClickHouse has lost these rows; they are brought again", pipeline=name)
     failpoint("rebuilt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -37,12 +37,22 @@ class Scope:
         self._reach: dict[Caller, tuple[float, Reach]] = {}
 
     async def foreign(
-        self, caller: Caller, school_id: int, named: Iterable[tuple[Thing, datetime]]
+        self, caller: Caller, school_id: int, named: Sequence[tuple[Thing, datetime]]
     ) -> set[tuple[Thing, datetime]]:
-        """Those of `named`, each a thing and the moment of its event, that the caller may not write about."""
-        wanted = set(named)
-        denied = wanted and await self._denied(caller, school_id, wanted, fresh=False)
-        return denied and await self._denied(caller, school_id, denied, fresh=True)
+        """Those of `named`, each a thing and the moment of its event, that the caller may not write about.
+
+        Whoever may write about a thing's newest event may write about those before it, so few moments are looked at."""
+        newest: dict[Thing, datetime] = {}
+        for thing, moment in named:
+            known = newest.get(thing)
+            if known is None or known < moment:
+                newest[thing] = moment
+        if not newest:
+            return set()
+        doubtful = {thing for thing, _ in await self._denied(caller, school_id, set(newest.items()), fresh=False)}
+        if not doubtful:
+            return set()
+        return await self._denied(caller, school_id, {each for each in named if each[0] in doubtful}, fresh=True)
 
     async def _denied(
         self, caller: Caller, school_id: int, wanted: set[tuple[Thing, datetime]], fresh: bool

@@ -47,6 +47,9 @@ class Snapshot:
         return self.xmax >= other.xmax and not any(other.sees(xid) for xid in self.running)
 
 
+BEFORE_ALL = Snapshot(1, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The transactions that ended between two snapshots: the late ones, then [start, stop) without the hidden ones.

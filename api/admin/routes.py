@@ -11,6 +11,8 @@ from starlette.responses import Response
 from api.deps import ServicesDep, require
 from api.envelope import JsonResponse
 from api.health import product_version
+from ingestion.amendments.queue import summary
+from ingestion.archive.housekeeping import read_housekeeping
 from ingestion.status import read_status
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require("operator"))])
@@ -25,6 +27,10 @@ async def status(
     data: dict[str, Any] = {
         **asdict(found),
         "lag_seconds": found.lag_seconds,
+        "level": found.level.name.lower(),
+        "problems": [{**asdict(problem), "level": problem.level.name.lower()} for problem in found.problems],
+        "amendments": await summary(services.postgres),
+        "housekeeping": await read_housekeeping(services.postgres, services.settings),
         "version": product_version(),
         "model": {
             "cubes": len(services.catalog.cubes),

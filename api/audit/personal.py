@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from engine.model.catalog import Catalog, Dimension
+from engine.model.kept import Kept
 from engine.query.request import Filter, Query, leaves
 from engine.run.engine import Answer
 
@@ -19,6 +20,7 @@ Kind: TypeAlias = Literal["subject", "person"]
 _PEOPLE = frozenset({"students", "teachers", "users"})
 _NUMBERS = frozenset({"student_id", "user_id", "teacher_id", "actor_id", "created_by"})
 _ALONE = frozenset({"student_id", "user_id"})
+_kinds: Kept[str, Kind | None] = Kept(100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Seen:
 
 def personal_kind(catalog: Catalog, name: str) -> Kind | None:
     """How a member (`cube.name`, of a view too) bears on a person."""
+    return _kinds.get(catalog, name, lambda: _kind(catalog, name))
+
+
+def _kind(catalog: Catalog, name: str) -> Kind | None:
     found = catalog.primitive(name)
     if not isinstance(found, Dimension):
         return None

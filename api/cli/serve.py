@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -36,6 +37,7 @@ def load(
     """Run the loader alone: it brings committed rows to ClickHouse."""
     from api.cli.server import until_stopped
     from core.embedded import open_stores
+    from ingestion.archive.housekeeping import Housekeeping
     from ingestion.loader import Loader
 
     settings = read_settings(data)
@@ -47,7 +49,12 @@ def load(
                 await loader.drain(seconds=24 * 3600)
                 await loader.close()
             else:
-                await until_stopped(loader.run)
+                keeping = Housekeeping(stores.postgres, stores.warehouse, settings, loader)
+
+                async def both(stop: asyncio.Event) -> None:
+                    await asyncio.gather(loader.run(stop), keeping.run(stop))
+
+                await until_stopped(both)
 
     run(work)
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Depends
-from fastapi.openapi.models import Example
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.scopes import TokenScope
-from api.deps import Caller, ServicesDep, require
-from api.envelope import JsonResponse
-from api.events.service import event_caller, items_of, shown
+from api.bodies import NDJSON
+from api.deps import current_principal, get_services, require
+from api.direct import DirectRoute
+from api.events.service import body_answer, event_caller, stream_answer
 from api.limits.rates import limited
-from core.errors import InvalidField
-from ingestion.accept import count
+from core.errors import TooMany
 
 _RULE = [Depends(require(scope=TokenScope.EVENTS)), Depends(limited("events"))]
-router = APIRouter(prefix="/events", tags=["events"], dependencies=_RULE)
+router = APIRouter(prefix="/events", tags=["events"], dependencies=_RULE, route_class=DirectRoute)
 _ONE: dict[str, Any] = {
     "event_name": "content_viewed",
     "app": "notebook",
@@ -27,22 +27,37 @@ _ONE: dict[str, Any] = {
     "client_id": "tablet-17-000123",
 }
 _EXAMPLES = {
-    "one": Example(summary="One event", value=_ONE),
-    "batch": Example(summary="Many; one that is bad does not harm the others", value={"events": [_ONE]}),
+    "one": {"summary": "One event", "value": _ONE},
+    "batch": {"summary": "Many; one that is bad does not harm the others", "value": {"events": [_ONE]}},
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {}, "examples": _EXAMPLES},
+        "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line, as many as you like."}},
+    },
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`return=minimal` leaves the accepted items out of the answer; `index` tells which the others are.",
 }
 
 
-@router.post("", status_code=202)
-async def send_events(
-    body: Annotated[Any, Body(openapi_examples=_EXAMPLES)], caller: Caller, services: ServicesDep
-) -> Response:
+@router.post("", status_code=202, openapi_extra={"requestBody": _BODY, "parameters": [_PREFER]})
+async def send_events(request: Request) -> Response:
     """Send one event or many; the answer comes after they are committed and has an outcome for each, in order.
 
-    A retry with the same client_id and timestamp counts once. A single event that is refused answers 422."""
-    items = items_of(body, "events")
-    outcomes = await services.ingestion.acceptor.accept(items, event_caller(caller))
-    refused = outcomes[0]
-    if refused.status == "rejected" and isinstance(body, dict) and set(body) != {"events"}:
-        raise InvalidField(refused.message, code=refused.reason, field=refused.field or "event_name")
-    data = {**count(outcomes), "items": [shown(outcome) for outcome in outcomes]}
-    return JsonResponse({"success": True, "message": "Taken.", "data": data}, 202)
+    A retry with the same client_id and timestamp counts once. A single event that is refused answers 422. Bodies may
+    come compressed (`Content-Encoding: gzip` or `zstd`). A stream (`application/x-ndjson`, one event a line) is
+    committed as it comes; its answer counts the outcomes and lists those that are not `accepted`, by line."""
+    ingestion = get_services(request).ingestion
+    caller = event_caller(await current_principal(request))
+    if ingestion.writer.full:
+        raise TooMany("The queue of accepted input is full.", retry_after=1)
+    if request.headers.get("content-type", "").encode("latin-1").startswith(NDJSON):
+        return await stream_answer(request.stream(), ingestion.acceptor, caller)
+    minimal = "return=minimal" in request.headers.get("prefer", "")
+    return await body_answer(await request.body(), ingestion.acceptor, caller, minimal=minimal)

@@ -9,6 +9,7 @@ from fastapi.dependencies.models import Dependant
 from starlette.requests import HTTPConnection
 
 from api.deps import Access, current_principal, get_services
+from api.direct import dependant_of
 from api.limits.addresses import client_address
 from api.limits.rates import SECONDS, RateClass, allowed, class_of
 from api.limits.valkey import AWAY
@@ -71,17 +72,11 @@ class Gate:
 
     def _route(self, connection: HTTPConnection) -> tuple[RateClass, bool]:
         """The class of the route at hand, and whether it has an access rule; worked out once for each route."""
-        dependant = _dependant(connection)
+        dependant = dependant_of(connection.scope)
         found = self._known.get(id(dependant))
         if found is None or found[0] is not dependant:
             found = self._known[id(dependant)] = dependant, class_of(dependant), has_rule(dependant)
         return found[1], found[2]
-
-
-def _dependant(connection: HTTPConnection) -> Dependant:
-    context = connection.scope.get("fastapi", {}).get("effective_route_context")
-    found: Dependant = (context or connection.scope["route"]).dependant
-    return found
 
 
 async def _let_in(rates: Rates, name: RateClass, connection: HTTPConnection) -> None:

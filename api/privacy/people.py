@@ -165,6 +165,14 @@ PARTS = (
         ("analyst_schools.user_id", "analyst_schools.granted_by"),
     ),
     Part(
+        "holds",
+        """select id, school_id, reason, set_by, set_at, released_at from holds where user_id = %(user)s
+              or user_id is null and school_id = (select school_id from users where id = %(user)s) order by id""",
+        "Legal holds: while one stands, nothing about this person is erased.",
+        "Aufbewahrungspflichten: solange eine besteht, wird nichts über diese Person gelöscht.",
+        ("holds.user_id",),
+    ),
+    Part(
         "imported_from",
         "select source, source_id from import_ids where entity = 'users' and id = %(user)s order by source",
         "The numbers of this person in systems from which data was imported.",
@@ -189,6 +197,7 @@ PARTS = (
 )
 LEFT_OUT = MappingProxyType(
     {
+        "erased_people.user_id": "numbers of people who have been erased: nobody who could ask for an export",
         "row_changes.key": "numbers of changed rows, for the way to ClickHouse; what changed is in the tables",
     }
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request
-from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.audit.personal import seen_in
@@ -16,6 +15,7 @@ from api.audit.refusals import note_refusal
 from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
 from api.deps import ContextDep, current_principal, get_services, require, security_context
+from api.direct import DirectRoute, Handler
 from api.limits.rates import limited
 from api.principal import Principal
 from api.queries.refusals import REFUSALS, refusal_body, stage_body
@@ -25,10 +25,8 @@ from core.telemetry import log
 from engine.query.access import SecurityContext
 from engine.run.engine import Answer
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-
-class CubeRoute(APIRoute):
+class CubeRoute(DirectRoute):
     """A route whose every refusal, also of the token, has Cube's shape."""
 
     def get_route_handler(self) -> Handler:

@@ -55,7 +55,7 @@ class Quizzes:
 
     async def change(self, scope: Scope, quiz_id: int, wish: QuizVersion) -> Quiz:
         """The next version; answers to the old one stay what they were."""
-        await self._owned(scope, quiz_id)
+        await self.owned(scope, quiz_id)
         async with self.postgres.transaction() as connection:
             head = await store.next_version(connection, quiz_id, wish.title, wish.subject)
             questions = await _reused(connection, quiz_id, wish.questions)
@@ -65,11 +65,12 @@ class Quizzes:
 
     async def delete(self, scope: Scope, quiz_id: int) -> None:
         """Out of sight; its answers stay in the reports."""
-        await self._owned(scope, quiz_id)
+        await self.owned(scope, quiz_id)
         async with self.postgres.transaction() as connection:
             await store.delete(connection, quiz_id)
 
-    async def _owned(self, scope: Scope, quiz_id: int) -> dict[str, Any]:
+    async def owned(self, scope: Scope, quiz_id: int) -> dict[str, Any]:
+        """A quiz that the caller may change; raises `NotFound`, `Forbidden`."""
         row = await self._visible(scope, quiz_id)
         shared = row["school_id"] is None
         mine = row["created_by"] == scope.principal.user_id or row["classroom_id"] in scope.classroom_ids

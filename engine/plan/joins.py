@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from weakref import WeakKeyDictionary
 
 from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog
+from engine.model.kept import Kept
 from engine.plan.nodes import Edge, Tree
 from engine.query.bound import Path
 
 _Parents = Mapping[str, str]
-_searched: WeakKeyDictionary[Catalog, dict[str, _Parents]] = WeakKeyDictionary()
+_searched: Kept[str, _Parents] = Kept(100_000)
 
 
 def join_tree(catalog: Catalog, paths: Iterable[Path], fact: str | None = None) -> Tree | None:
@@ -62,10 +62,7 @@ def _forced(paths: list[Path]) -> dict[str, str]:
 
 
 def _search_free(catalog: Catalog, root: str) -> _Parents:
-    known = _searched.setdefault(catalog, {})
-    if root not in known:
-        known[root] = _search(catalog, root, {})
-    return known[root]
+    return _searched.get(catalog, root, lambda: _search(catalog, root, {}))
 
 
 def _search(catalog: Catalog, root: str, forced: Mapping[str, str]) -> _Parents:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from core.errors import AccessDenied
 from engine.model.catalog import Catalog, Cube, View, ViewMember
+from engine.model.kept import Kept
 from engine.model.lint import member_name
 from engine.model.policies import condition_tree
 from engine.model.rights import Attribute, Policy, PolicyFilter, PolicyGroup, Tenant
@@ -162,21 +160,12 @@ class Access:
         return tuple(values)
 
 
-_known: WeakKeyDictionary[Catalog, OrderedDict[Hashable, Access]] = WeakKeyDictionary()
-_KEPT = 500
-_lock = Lock()
+_known: Kept[Hashable, Access] = Kept(500)
 
 
 def access_of(catalog: Catalog, groups: frozenset[str], attributes: tuple[tuple[str, Slot | None], ...]) -> Access:
     """The one `Access` for callers of this shape, so that each of their filters is worked out once."""
-    with _lock:
-        kept = _known.setdefault(catalog, OrderedDict())
-        found = kept.get((groups, attributes))
-        if found is None:
-            found = kept[groups, attributes] = Access(catalog, groups, attributes)
-            if len(kept) > _KEPT:
-                kept.popitem(last=False)
-        return found
+    return _known.get(catalog, (groups, attributes), lambda: Access(catalog, groups, attributes))
 
 
 def _grants(policy: Policy, name: str) -> bool:

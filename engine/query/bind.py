@@ -46,6 +46,7 @@ class _Binder:
     granted: dict[str, list[tuple[Policy, ...]]] = field(default_factory=dict)
     views: dict[str, None] = field(default_factory=dict)
     cubes: bool = False
+    paths: Mapping[str, Path] = field(default_factory=dict)
 
     def find(self, name: str) -> tuple[Path, Member]:
         """The member behind a public name and the path to its cube; the caller must be allowed to see it."""
@@ -63,7 +64,7 @@ class _Binder:
             self.views[owner.name] = None
             return found.path, found.member
         self.cubes = True
-        return (found.cube,), found
+        return self.paths.get(found.cube, (found.cube,)), found
 
     def dimension(self, name: str, what: str = "dimension") -> tuple[Path, Dimension]:
         """The dimension of that name."""
@@ -76,7 +77,8 @@ class _Binder:
 def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     """The bound query; UnknownMember, InvalidQuery or AccessDenied if it cannot be asked."""
     query = shape.query
-    binder = _Binder(catalog, access_of(catalog, shape.groups, shape.attributes))
+    access = access_of(catalog, shape.groups, shape.attributes)
+    binder = _Binder(catalog, access, paths=_hinted(catalog, query.join_hints))
     _check_zone(query.timezone)
     dimensions = _dimensions(binder, query)
     measures = tuple(_measure(binder, name) for name in dict.fromkeys(query.measures))
@@ -110,6 +112,33 @@ def bind(catalog: Catalog, shape: Shape) -> BoundQuery:
     )
     _check(bound)
     return bound
+
+
+def _hinted(catalog: Catalog, hints: tuple[tuple[str, ...], ...]) -> Mapping[str, Path]:
+    """The path to each cube of the hints; InvalidQuery where two cubes of a chain have no join between them."""
+    parents: dict[str, str] = {}
+    for index, chain in enumerate(hints):
+        for place, name in enumerate(chain):
+            at = f"joinHints[{index}][{place}]"
+            if not isinstance(catalog.owner(name), Cube):
+                raise InvalidQuery(f"'{name}' is a view: joins lead from cube to cube", path=at)
+            if not place:
+                continue
+            parent = chain[place - 1]
+            if name not in catalog.cubes[parent].joins:
+                raise InvalidQuery(f"'{parent}' declares no join to '{name}'", path=at)
+            if parents.setdefault(name, parent) != parent:
+                raise InvalidQuery(f"joinHints reach '{name}' by two paths", path=at)
+    return {name: _up(name, parents) for name in parents}
+
+
+def _up(name: str, parents: Mapping[str, str]) -> Path:
+    path = [name]
+    while (parent := parents.get(path[0])) is not None:
+        if parent in path:
+            raise InvalidQuery(f"joinHints go round in a circle at '{parent}'", path="joinHints")
+        path.insert(0, parent)
+    return tuple(path)
 
 
 class _RowFilters:

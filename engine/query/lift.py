@@ -56,6 +56,7 @@ def lift(query: Query, context: SecurityContext) -> Lifted:
         query.timezone,
         query.ungrouped,
         query.response_format,
+        query.join_hints,
     )
     return Lifted(Shape(shaped, context.groups, attributes), values)
 

@@ -206,6 +206,7 @@ class _Normaliser:
             timezone=self.zone,
             ungrouped=_true(raw.get("ungrouped")),
             response_format=raw.get("responseFormat", "default"),
+            join_hints=tuple(tuple(hint) for hint in raw.get("joinHints", ())),
         )
         return query, _echo(query, [shown for _, shown in filters], raw)
 
@@ -333,13 +334,20 @@ def number_text(number: float) -> str:
     return f"{digits.removesuffix('.0')}e{exponent[0]}{exponent[1:].lstrip('0')}"
 
 
+_ECHOED = ("segments", "offset", "total", "ungrouped", "responseFormat", "joinHints")
+
+
 def _echo(query: Query, filters: list[Json], raw: Json) -> Json:
     echo: Json = {
         "measures": list(query.measures),
         "dimensions": list(query.dimensions),
         "timeDimensions": [_echo_time(each) for each in query.time_dimensions],
     }
-    echo |= {key: raw[key] for key in ("segments", "offset", "total", "ungrouped", "responseFormat") if key in raw}
+    echo |= {
+        key: raw[key]
+        for key in ("segments", "offset", "total", "ungrouped", "responseFormat", "joinHints")
+        if key in raw
+    }
     echo |= {"limit": query.limit, "timezone": query.timezone, "filters": filters, "rowLimit": query.limit}
     if query.order is not None:
         echo["order"] = [{"id": each.member, "desc": each.desc} for each in query.order]

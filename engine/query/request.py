@@ -60,7 +60,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A normalised question; `filters` all hold. `order` None means the default order, () means none."""
+    """A normalised question; `filters` all hold. `order` None means the default order, () means none.
+
+    Each of `join_hints` is a chain of cubes by whose joins members of these cubes are reached.
+    """
 
     measures: tuple[str, ...] = ()
     dimensions: tuple[str, ...] = ()
@@ -74,6 +77,7 @@ class Query:
     timezone: str = "UTC"
     ungrouped: bool = False
     response_format: str = "default"
+    join_hints: tuple[tuple[str, ...], ...] = ()
 
 
 def leaves(filters: tuple[FilterTree, ...]) -> Iterator[Filter]:

@@ -33,6 +33,7 @@ ONE_BY_ONE = ("contains", "notContains", "startsWith", "notStartsWith", "endsWit
 """Operators that make a condition of each of their values."""
 _FILTER_KEYS = frozenset({"member", "dimension", "operator", "values"})
 _SAFE_INTEGER = 2**53 - 1
+_CUBE = r"^[a-zA-Z0-9_]+$"
 _MEMBER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
 _DIMENSION = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)?$"
 _ORDER = r"^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+$|^[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+\.[a-zA-Z0-9_]+$"
@@ -422,6 +423,6 @@ _KEYS: Mapping[str, Check] = {
     "ungrouped": _boolean,
     "responseFormat": _one_of("default", "compact", "columnar"),
     "subqueryJoins": _refused("subqueryJoins are not allowed in this context"),
-    "joinHints": _refused("joinHints are not supported: a view fixes the path of its joins"),
+    "joinHints": _list_of(_list_of(_matching(_CUBE))),
     "maskedMembers": _refused("maskedMembers cannot be provided in the query"),
 }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from engine.model.catalog import Catalog, Dimension, Measure, Member, Segment, ViewMember
+from engine.model.kept import Kept
 from engine.model.terms import PREDEFINED, Granularity
 from engine.query.access import SecurityContext, may_ask, shape_of
 from engine.query.request import Query
 
 Json = dict[str, Any]
 
-_known: WeakKeyDictionary[Catalog, dict[Hashable, Json]] = WeakKeyDictionary()
-_KEPT = 20_000
+_known: Kept[Hashable, Json] = Kept(20_000)
 _OWN_TYPES = frozenset({"string", "time", "boolean"})
 
 
@@ -94,19 +93,11 @@ def describe_granularity(own: Granularity) -> Json:
 
 def _told(catalog: Catalog, name: str, context: SecurityContext) -> Json:
     """`describe` of a name as far as the caller may be told; kept, for nobody changes what he is told."""
-    known = _known.setdefault(catalog, {})
-    told = known.get(name)
-    if told is None:
-        told = known[name] = describe(catalog, catalog.member(name))
+    told = _known.get(catalog, name, lambda: describe(catalog, catalog.member(name)))
     if not told.get("drillMembers"):
         return told
     key = name, context.groups, shape_of(context)
-    found = known.get(key)
-    if found is None:
-        if len(known) > _KEPT:
-            known.clear()
-        found = known[key] = told | may_drill(told, catalog, context)
-    return found
+    return _known.get(catalog, key, lambda: told | may_drill(told, catalog, context))
 
 
 def _named(catalog: Catalog, names: Iterable[str], context: SecurityContext) -> Json:

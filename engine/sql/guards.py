@@ -6,16 +6,14 @@ A filter whose SQL depends on the question (its filters, other cubes' rows) stay
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
-from engine.model.catalog import Catalog
+from engine.model.kept import Kept, Same
 from engine.model.markers import FILTERED, SCAN, SHOWN
 from engine.query.bound import BoundTree, tree_names
 from engine.sql.parameters import Parameters, Recipe
@@ -37,19 +35,14 @@ class _Guard:
     recipes: tuple[Recipe, ...]
 
 
-_known: WeakKeyDictionary[Catalog, OrderedDict[Hashable, _Guard]] = WeakKeyDictionary()
+_known: Kept[Hashable, _Guard] = Kept(_KEPT)
 
 
 def guard(renderer: Renderer, rows: BoundTree) -> exp.Expr:
     """The predicate of a row filter; as text (a `Var`) where it is the same for every question."""
     query = renderer.plan.query
-    kept = _known.setdefault(renderer.catalog, OrderedDict())
-    key = query.timezone, id(rows), tuple(query.attributes.items())
-    found = kept.get(key)
-    if found is None or found.rows is not rows:
-        found = kept[key] = _written(renderer, rows)
-        if len(kept) > _KEPT:
-            kept.popitem(last=False)
+    key = query.timezone, Same(rows)  # made for callers of one shape, so their attributes are the same
+    found = _known.get(renderer.catalog, key, lambda: _written(renderer, rows))
     if not found.pieces:
         return renderer.sources.predicate(rows)
     return exp.Var(this=_filled(found, renderer.parameters))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from sqlglot import exp
 
 from core.errors import Unanswerable
-from engine.model.catalog import Catalog, fresh
+from engine.model.catalog import fresh
 from engine.model.columns import type_of
+from engine.model.kept import Kept
 from engine.model.markers import (
     CONTEXT,
     FILTERED,
@@ -36,7 +36,7 @@ from engine.sql.time import bucket, call, text, wall
 if TYPE_CHECKING:
     from engine.sql.render import Renderer
 
-_closed: WeakKeyDictionary[Catalog, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
+_closed: Kept[tuple[str, bool], bool] = Kept(100_000)
 """Which SQL of a catalog is the same for every question, looked up once."""
 _UNMOVED: Mapping[str, str] = {}
 
@@ -47,7 +47,6 @@ class Sources:
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self.catalog = renderer.catalog
-        self._closed = _closed.setdefault(self.catalog, {})
 
     def joined(self, tree: Tree) -> exp.Select:
         """`FROM root LEFT JOIN …`, sub-queries right after their cube."""
@@ -198,9 +197,7 @@ class Sources:
         tree = fresh(given) if given is not None else exp.Null()
         if type(tree) is exp.Column:
             return tree
-        closed = self._closed.get((name, condition))
-        if closed is None:
-            closed = self._closed[name, condition] = not any(map(_to_fill, tree.walk()))
+        closed = _closed.get(self.catalog, (name, condition), lambda: not any(map(_to_fill, tree.walk())))
         return tree if closed else self.timed(tree)
 
     def timed(self, tree: exp.Expr) -> exp.Expr:

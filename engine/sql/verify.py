@@ -7,11 +7,9 @@ around it), works out that cube's row filter once more, and looks for it in the 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
@@ -19,6 +17,7 @@ from sqlglot.dialects.dialect import Dialect
 from core.errors import AccessDenied
 from engine.model.catalog import Catalog
 from engine.model.columns import type_of
+from engine.model.kept import Kept, Same
 from engine.model.markers import SCAN
 from engine.plan.nodes import Part, Plan, Series, StagePart
 from engine.query.bound import BoundTree
@@ -26,13 +25,14 @@ from engine.sql.filters import Predicates
 from engine.sql.parameters import Parameters, Recipe
 from engine.sql.render import Rendered, Renderer
 
-_known: WeakKeyDictionary[Catalog, Mapping[str, tuple[str, ...]]] = WeakKeyDictionary()
-_aliases: WeakKeyDictionary[Catalog, Mapping[str, list[str]]] = WeakKeyDictionary()
+_known: Kept[None, Mapping[str, tuple[str, ...]]] = Kept(1)
+_aliases: Kept[None, Mapping[str, list[str]]] = Kept(1)
 Key = tuple[Any, ...]
 _CLICKHOUSE = Dialect.get_or_raise("clickhouse")
+_VALUES = {str, bool, int, type(None), exp.DType}
+_LEAVES = frozenset({exp.Column, exp.Identifier, exp.Literal, exp.Star, exp.TableAlias, exp.DataType} | _VALUES)
 _PARAMETER = re.compile(r"\{(\w+): ")
-_filters: WeakKeyDictionary[Catalog, OrderedDict[Key, Key]] = WeakKeyDictionary()
-_KEPT = 2000
+_filters: Kept[Key, Key] = Kept(2000)
 
 
 def verify(rendered: Rendered) -> Rendered:
@@ -41,14 +41,14 @@ def verify(rendered: Rendered) -> Rendered:
     if protected:
         _check_required(rendered.plan, rendered.plan.query.required)
         look = _Look(rendered)
-        for scan in rendered.tree.find_all(exp.Table, exp.Var):
-            if isinstance(scan, exp.Var):
-                look.check_text(scan)
-                continue
+        tables, texts = _reads(rendered.tree)
+        for scan in tables:
             cubes = protected.get(scan.name, ())
             if any(look.limits(cube) for cube in cubes) and not look.is_guarded(scan, cubes):
                 problem = f"The plan reads '{scan.name}' without the row filter that you need."
                 raise AccessDenied(problem, table=scan.name)
+        for node in texts:
+            look.check_text(node)
     return rendered
 
 
@@ -62,6 +62,7 @@ class _Look:
         self._keys: dict[str, Key | None] = {}
         self._found: dict[int, Key] = {}
         self._rows: dict[str, BoundTree | AccessDenied | None] = {}
+        self._accepted: set[int] = set()
 
     def rows(self, cube: str) -> BoundTree | AccessDenied | None:
         """The caller's row filter of a cube; None if he may read all its rows, the error if none."""
@@ -96,8 +97,10 @@ class _Look:
 
     def check_text(self, node: exp.Var) -> None:
         """AccessDenied if the node is SQL as text and not, as a whole WHERE, the row filter of a cube read there."""
+        if id(node) in self._accepted:
+            return
         where = node.parent
-        if _is_text(node) and not (isinstance(where, exp.Where) and self._is_filter(node, where.parent)):
+        if not (isinstance(where, exp.Where) and self._is_filter(node, where.parent)):
             raise AccessDenied("The plan has text in it without the row filter that you need.")
 
     def _allows(self, cube: str, select: exp.Expr | None) -> bool:
@@ -105,7 +108,12 @@ class _Look:
             return True
         where = select.args.get("where") if isinstance(select, exp.Select) else None
         wanted = self._key(cube)
-        return where is not None and wanted is not None and any(self._same(each, wanted) for each in _all(where.this))
+        if where is None or wanted is None:
+            return False
+        found = next((each for each in _all(where.this) if self._same(each, wanted)), None)
+        if found is where.this:
+            self._accepted.add(id(found))
+        return found is not None
 
     def _is_filter(self, condition: exp.Expr, select: exp.Expr | None) -> bool:
         """Whether the condition is the row filter of a cube that the SELECT reads; its SQL is the model's own."""
@@ -126,14 +134,8 @@ class _Look:
         return self._keys[cube]
 
     def _rendered(self, rows: BoundTree) -> Key:
-        kept = _filters.setdefault(self.catalog, OrderedDict())
-        query = self.plan.query  # the SQL of a filter may itself ask for attributes of the caller
-        key = query.timezone, rows, tuple(query.attributes.items())
-        if key not in kept:
-            kept[key] = self._worked_out(rows)
-            if len(kept) > _KEPT:
-                kept.popitem(last=False)
-        return kept[key]
+        key = self.plan.query.timezone, Same(rows)
+        return _filters.get(self.catalog, key, lambda: self._worked_out(rows))
 
     def _worked_out(self, rows: BoundTree) -> Key:
         parameters = Parameters()
@@ -147,9 +149,35 @@ class _Look:
 def _key_of(node: exp.Expr, recipes: Mapping[str, Recipe]) -> Key:
     """What a predicate says, whatever its parameters are called."""
     text = node.name if isinstance(node, exp.Var) else _CLICKHOUSE.generate(node)
-    first, *pieces = _PARAMETER.split(text)
-    values = ((recipes[name].slot, recipes[name].constant) if name in recipes else name for name in pieces[::2])
-    return first, tuple(pieces[1::2]), tuple(values)
+    names, pieces = _parted(text)
+    values = [(recipes[name].slot, recipes[name].constant) if name in recipes else name for name in names]
+    return pieces, tuple(values)
+
+
+@lru_cache(maxsize=4096)
+def _parted(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the parameters in a text, and what stands around them."""
+    pieces = _PARAMETER.split(text)
+    return tuple(pieces[1::2]), tuple(pieces[::2])
+
+
+def _reads(tree: exp.Expr) -> tuple[list[exp.Table], list[exp.Var]]:
+    """Every table, and every SQL that is text already; nothing of the kind can lie in a leaf."""
+    tables: list[exp.Table] = []
+    texts: list[exp.Var] = []
+    waiting: list[Any] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, exp.Table):
+            tables.append(node)
+        elif isinstance(node, exp.Var) and _is_text(node):
+            texts.append(node)
+        for value in node.args.values():
+            if type(value) is list:
+                waiting += [each for each in value if type(each) not in _LEAVES]
+            elif type(value) not in _LEAVES:
+                waiting.append(value)
+    return tables, texts
 
 
 def _is_text(node: exp.Expr) -> bool:
@@ -172,12 +200,14 @@ def _alias(source: exp.Expr) -> str:
 
 def _by_alias(catalog: Catalog) -> Mapping[str, list[str]]:
     """The cubes by their aliases."""
-    if catalog not in _aliases:
+
+    def make() -> Mapping[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name, cube in catalog.cubes.items():
             found.setdefault(cube.alias, []).append(name)
-        _aliases[catalog] = found
-    return _aliases[catalog]
+        return found
+
+    return _aliases.get(catalog, None, make)
 
 
 def _sources(select: exp.Select) -> Iterator[str]:
@@ -209,7 +239,8 @@ def _parts(plan: Plan) -> Iterator[Part]:
 
 def _protected(catalog: Catalog) -> Mapping[str, tuple[str, ...]]:
     """The tables which cubes with policies read, each with all the cubes that read it."""
-    if catalog not in _known:
+
+    def make() -> Mapping[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {}
         for cube in catalog.cubes.values():
             tree = catalog.expanded[f"{cube.name}#table"].tree
@@ -217,5 +248,6 @@ def _protected(catalog: Catalog) -> Mapping[str, tuple[str, ...]]:
                 if not table.name.startswith(SCAN) and cube.name not in found.setdefault(table.name, []):
                     found[table.name].append(cube.name)
         limited = {cube.name for cube in catalog.cubes.values() if cube.policies or cube.tenant is not None}
-        _known[catalog] = {table: tuple(cubes) for table, cubes in found.items() if limited & set(cubes)}
-    return _known[catalog]
+        return {table: tuple(cubes) for table, cubes in found.items() if limited & set(cubes)}
+
+    return _known.get(catalog, None, make)

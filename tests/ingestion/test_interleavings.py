@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from core.clock import now
+from core.settings import Settings
 from core.tables import _create
 from core.warehouse import Warehouse
 from ingestion.failpoints import ARROWS, armed
@@ -244,7 +245,7 @@ class Life(RuleBasedStateMachine):
     def _pass(self) -> int:
         while self.term is None:  # a lock is free once its connection's end was noticed
             self.term = elect(self.url, self.warehouse, _BATCH_ROWS)
-        return load_all(self.term)
+        return load_all(self.term, Settings())
 
     def _end_term(self) -> None:
         if self.term:

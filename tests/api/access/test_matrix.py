@@ -129,6 +129,19 @@ async def _make_invitation(world: World) -> str:
     return str((await world.people["h.admin"].make("invitations", role="teacher"))["id"])
 
 
+async def _make_hold(world: World) -> int:
+    """A hold on somebody of school h."""
+    return int((await world.people["h.admin"].make("holds", user_id=await _make_user(world), reason="court"))["id"])
+
+
+async def _make_erasure(world: World) -> int:
+    """The erasure of somebody of school h."""
+    admin = world.people["h.admin"]
+    path = f"/api/v1/users/{await _make_user(world)}/erasure"
+    seal = data(await admin.get(path))["confirmation"]
+    return int(data(await admin.post(path, {"confirmation": seal}), 202)["id"])
+
+
 _MAKERS: dict[str, Callable[[World], Awaitable[Any]]] = {
     "fresh_quiz": _make_quiz,
     "fresh_user": _make_user,
@@ -136,6 +149,8 @@ _MAKERS: dict[str, Callable[[World], Awaitable[Any]]] = {
     "fresh_session": _make_session,
     "fresh_token": _make_token,
     "fresh_invitation": _make_invitation,
+    "fresh_hold": _make_hold,
+    "fresh_erasure": _make_erasure,
 }
 
 

@@ -190,7 +190,7 @@ async def test_a_repeated_question_gets_the_answer_it_waited_for_though_rows_kee
             except ContinueWait:
                 continue
     assert table.columns == (["7"],), "the rows of when it was first asked"
-    assert asked > 2
+    assert asked > 1, "rows came while it ran"
 
 
 @pytest.mark.parametrize("cached", [True, False])

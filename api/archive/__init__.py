@@ -1,0 +1,1 @@
+"""/api/v1/archive: old months, for operators."""

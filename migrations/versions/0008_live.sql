@@ -1,0 +1,2 @@
+-- What a live quiz may do beyond one question after the other.
+select 1;
