@@ -27,9 +27,9 @@ each of these ways, let the path come to its end, and compare the ids that were 
 that ClickHouse holds: none missing, none twice, none invented, every row of a dimension its newest
 ([ADR 0020](../adr/0020-named-arrows.md)).
 
-**kill** `kill -9` of the process with ClickHouse in it. **exception** something that nobody expects. **away** ClickHouse
-says that it is away. **timeout** somebody holds a lock for longer than one waits. **cut** the connection to Postgres
-ends, the next statement does not arrive. **unanswered** it arrives and is done, its answer is lost.
+**kill** `kill -9` of the process with ClickHouse in it. **exception** something that nobody expects. **away**
+ClickHouse says that it is away. **timeout** somebody holds a lock for longer than one waits. **cut** the connection
+to Postgres ends, the next statement does not arrive. **unanswered** it arrives and is done, its answer is lost.
 
 | arrow | how things stand there | cut by |
 |---|---|---|

@@ -74,17 +74,23 @@ def test_a_batch_that_was_not_confirmed_is_made_whole(
     assert _lived("inserted", lose, postgres_url, zygote, tmp_path).faults == {}
 
 
-@pytest.mark.parametrize("lose", [_log, _end_of_the_log], ids=lambda lose: lose.__name__.strip("_"))
-def test_tokens_are_not_needed_after_a_crash(
+@pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name__.strip("_"))
+def test_an_audit_makes_a_confirmed_batch_whole(
     lose: Callable[[Path], None], postgres_url: str, zygote: Zygote, tmp_path: Path
 ) -> None:
-    assert _lived("committed", lose, postgres_url, zygote, tmp_path).faults == {}
+    assert _lived("committed", lose, postgres_url, zygote, tmp_path, audit="yes").faults == {}
 
 
-def _lived(arrow: str, lose: Callable[[Path], None], url: str, zygote: Zygote, folder: Path) -> Ledger:
+def test_without_the_audit_it_would_be_missing(postgres_url: str, zygote: Zygote, tmp_path: Path) -> None:
+    assert _lived("committed", _a_part, postgres_url, zygote, tmp_path).faults == {"missing": 25}
+
+
+def _lived(
+    arrow: str, lose: Callable[[Path], None], url: str, zygote: Zygote, folder: Path, audit: str | None = None
+) -> Ledger:
     shutil.copytree(zygote.template, folder, symlinks=True, dirs_exist_ok=True)
     case = {"url": url, "folder": str(folder), "scenario": "facts"}
     assert zygote.ask(**case, arrow=arrow) == -signal.SIGKILL
     lose(folder)
-    assert zygote.ask(**case, arrow=None) == 0
+    assert zygote.ask(**case, arrow=None, audit=audit) == 0
     return Ledger(**json.loads((folder / "ledger.json").read_text()))
