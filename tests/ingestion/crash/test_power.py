@@ -81,10 +81,6 @@ def test_an_audit_makes_a_confirmed_batch_whole(
     assert _lived("committed", lose, postgres_url, zygote, tmp_path, audit="yes").faults == {}
 
 
-def test_without_the_audit_it_would_be_missing(postgres_url: str, zygote: Zygote, tmp_path: Path) -> None:
-    assert _lived("committed", _a_part, postgres_url, zygote, tmp_path).faults == {"missing": 25}
-
-
 def _lived(
     arrow: str, lose: Callable[[Path], None], url: str, zygote: Zygote, folder: Path, audit: str | None = None
 ) -> Ledger:
