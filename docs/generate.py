@@ -12,9 +12,28 @@ from core import errors
 from core.settings import Settings
 from engine.model.document import DEEPEST, LARGEST, MOST
 from engine.model.templates import MEGABYTES, SECONDS
+from ingestion.failpoints import ARROWS
 
 _FOLDER = Path(__file__).resolve().parent / "reference"
 _NOTE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CASES = _ROOT / "tests" / "ingestion" / "crash" / "arrows.yml"
+_CUTS = """
+# Where the path is cut
+
+Between two steps of [the path](../adr/0002-snapshot-windows-and-manifest.md) lies an arrow. The tests cut each one in
+each of these ways, let the path come to its end, and compare the ids that were acknowledged, that Postgres holds and
+that ClickHouse holds: none missing, none twice, none invented, every row of a dimension its newest
+([ADR 0020](../adr/0020-named-arrows.md)).
+
+**kill** `kill -9` of the process with ClickHouse in it. **exception** something that nobody expects. **away**
+ClickHouse says that it is away. **timeout** somebody holds a lock for longer than one waits. **cut** the connection
+to Postgres ends, the next statement does not arrive. **unanswered** it arrives and is done, its answer is lost.
+
+| arrow | how things stand there | cut by |
+|---|---|---|
+""".lstrip()
 
 _EFFECTS = (
     "The format is Cube's. **rows**: it changes answers. **shown**: it is told by /meta. **idle**: accepted because",
@@ -55,6 +74,7 @@ def pages() -> dict[str, str]:
         "cli.md": _NOTE + _cli(),
         "models.md": _NOTE + _models(),
         "model-keys.md": _NOTE + _model_keys(),
+        "arrows.md": _NOTE + _arrows(),
     }
 
 
@@ -73,6 +93,17 @@ def _settings() -> str:
         "Each can also be a file in `/run/secrets` with the variable's name in small letters, or a line in `.env`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _arrows() -> str:
+    cases = yaml.safe_load(_CASES.read_text())
+    return _CUTS + "".join(f"| `{name}` | {told} | {_cut_by(cases[name])} |\n" for name, told in ARROWS.items())
+
+
+def _cut_by(found: dict[str, list[str]] | str) -> str:
+    if isinstance(found, str):
+        return f"[{Path(found).name}](../../{found})"
+    return "; ".join(f"{scenario}: {', '.join(ways)}" for scenario, ways in found.items())
 
 
 def _tree(kind: type[errors.EduError]) -> Iterator[type[errors.EduError]]:

@@ -19,6 +19,7 @@ INSERT = {
     "input_format_parallel_parsing": 0,
     "input_format_tsv_detect_header": 0,
     "max_partitions_per_insert_block": 0,
+    "os_threads_nice_value_query": 10,  # who asks goes first
 }
 
 

@@ -7,6 +7,7 @@ longer and longer (to 5 s); Postgres keeps the rows meanwhile.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,8 @@ _MOST_SECONDS = 5.0
 _STANDBY_SECONDS = 1.0
 # Each pass makes a part in each table; more than ten a second would keep ClickHouse merging.
 _LEAST_SECONDS = 0.1
+# While rows are read from Postgres, a request waits so long for Python's lock instead of 5 ms.
+_SWITCH_SECONDS = 0.0005
 
 
 class Loader:
@@ -76,6 +79,7 @@ class Loader:
     async def run(self, stop: asyncio.Event) -> None:
         """Load until `stop` is set; then finish the batch at hand and give the office up."""
         self._running = True
+        sys.setswitchinterval(_SWITCH_SECONDS)
         helpers = [asyncio.create_task(self._stop_at(stop))]
         if not self._settings.embedded_warehouse:
             helpers.append(asyncio.create_task(self._listen()))

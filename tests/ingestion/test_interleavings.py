@@ -40,8 +40,8 @@ _BATCH_ROWS = 7
 _MOST_PARKED = 8  # the server of the tests has room for 16
 _PHASES = (Phase.generate,) if _EXAMPLES < 100 else tuple(Phase)  # to shrink a life takes minutes
 _LAST_MONTH = timedelta(days=34)
-_ACCEPTING = ("received", "staged", "moved", "accepted", "answered")
-_LOADING = [arrow for arrow in ARROWS if arrow not in _ACCEPTING]
+_NAMES = list(ARROWS)
+_LOADING = _NAMES[_NAMES.index("elected") : _NAMES.index("exhausted") + 1]
 _numbers = count(1)
 
 

@@ -39,7 +39,8 @@ async def test_every_row_is_given_the_batch_that_it_has_in_clickhouse(
         await connection.close()
     await loader.drain()
     await loader.load()
-    expected = sorted((await warehouse.query("SELECT toString(event_id), batch FROM events")).result_rows)
+    found = await warehouse.query("SELECT toString(event_id), batch FROM events")
+    expected = sorted((str(row[0]), int(row[1])) for row in found.result_rows)
     assert worked_out(loader) == expected
     settled = len({batch for _, batch in expected}) // 2
     aged = "update batches set committed_at = now() - interval '30 days' where pipeline = 'events' and id <= %s"

@@ -12,14 +12,18 @@ import os
 import sys
 import traceback
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from core.clock import now
 from core.settings import Settings
 from core.tables import create_tables
 from core.telemetry import configure_logging
 from core.warehouse import Warehouse
+from ingestion.audit import audit
+from ingestion.term import elect
 from tests.ingestion.crash.scenarios import SCENARIOS, World, finish
 from tests.ingestion.crash.ways import failing, kill
 from tests.ingestion.ledger import balance
@@ -42,8 +46,19 @@ async def _run(case: dict[str, Any]) -> None:
     if case["arrow"]:
         await SCENARIOS[case["scenario"]](world, failing(case["arrow"], kill))
     await finish(world)
+    if case.get("audit"):
+        _audit(case["url"], warehouse)
     ledger = balance(case["url"], warehouse, (folder / "told").read_text().split())
     (folder / "ledger.json").write_text(json.dumps(asdict(ledger)))
+
+
+def _audit(url: str, warehouse: Warehouse) -> None:
+    """What the minute's audit does."""
+    term = elect(url, warehouse, 50)
+    assert term
+    for _ in audit(term, since=now() - timedelta(hours=1)):
+        pass
+    term.end()
 
 
 def main() -> None:
