@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from core.clock import epoch_ms
-from core.errors import BadInput, Conflict
+from core.errors import BadInput, Conflict, Unavailable
 from ingestion.archive.layout import ARCHIVED, Fact, Layout
 from ingestion.archive.scratch import Sums, total
 from ingestion.archive.store import Store
@@ -194,10 +194,13 @@ def throw_away(connection: Blocking, ids: Sequence[int]) -> None:
 
 
 def sweep(connection: Blocking, store: Store) -> int:
-    """Delete the files that were given up; how many."""
+    """Delete the files that were given up; how many. What the store does not delete now waits for the next time."""
     paths = [row["path"] for row in connection.execute("select path from archive_garbage order by since, path")]
-    for path in paths:
-        store.delete(path)
+    for number, path in enumerate(paths):
+        try:
+            store.delete(path)
+        except Unavailable:
+            return number
         connection.execute("delete from archive_garbage where path = %s", (path,))
     return len(paths)
 

@@ -256,3 +256,11 @@ async def test_an_old_file_comes_back_under_a_newer_schema(
 async def test_one_worker_at_a_time(postgres: Postgres, connection: Blocking) -> None:
     with pytest.raises(Busy), office(postgres.url):
         pass
+
+
+async def test_a_month_that_got_rows_lately_rests(
+    postgres: Postgres, warehouse: Warehouse, loader: Loader, settings: Settings, connection: Blocking
+) -> None:
+    await make_world(postgres, loader, [14], rows=3)
+    assert len(plan(connection, settings)) == 2
+    assert plan(connection, settings.model_copy(update={"archive_rest_hours": 1})) == []
