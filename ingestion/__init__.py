@@ -14,6 +14,7 @@ The path, in the order of the files
   rebuild     ClickHouse lost its tables: its pipelines start anew from the record
   loader      the loop; one is elected (term: its lock and its epoch)
   ▒ ClickHouse ▒
+  archive/    old months → Parquet files, and back; what a school keeps no longer; housekeeping
   status      how far it is;  importers/ history from files;  failpoints the places where tests make it fail
 
 Invariants
