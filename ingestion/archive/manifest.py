@@ -205,6 +205,22 @@ def sweep(connection: Blocking, store: Store) -> int:
     return len(paths)
 
 
+def require_in_record(connection: Blocking, table: str, moments: Iterable[datetime]) -> None:
+    """Raise `Conflict` when rows of these moments (of the ids' times) have left the record: they cannot be changed."""
+    days = sorted({Month.of(table, moment.astimezone(UTC).date()).start.date() for moment in moments})
+    query = """
+        select month from archive_months
+        where table_name = %s and month = any(%s::date[]) and state in ('dropping', 'archived') order by month
+    """
+    if gone := [f"{row['month']:%Y-%m}" for row in connection.execute(query, (table, days)).fetchall()]:
+        raise Conflict(
+            f"These months of {table} are in the archive: {', '.join(gone)}.",
+            code="month_archived",
+            hint=f"Restore them first: `eduanalytics archive restore {gone[0]} --into-postgres`.",
+            months=gone,
+        )
+
+
 def parse_month(text: str) -> date:
     """`2025-01`; raises `BadInput`."""
     try:
