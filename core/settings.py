@@ -158,6 +158,9 @@ class Settings(BaseSettings):
     warm_months: int = Field(
         36, ge=3, le=1200, description="How many full months stay in ClickHouse; older ones are in the archive only."
     )
+    archive_rest_hours: float = Field(
+        24, ge=0, description="How long an old month that got rows (by an import, say) waits before it is archived."
+    )
     accept_queue_mb: int = Field(32, ge=1, description="How much accepted input may wait for its commit, in MB.")
     postgres_pool: int = Field(10, ge=2, le=200, description="How many connections to Postgres one process keeps.")
     query_threads: int = Field(4, ge=1, le=64, description="How many ClickHouse queries one process runs at once.")

@@ -51,6 +51,7 @@ IMPERSONAL = MappingProxyType(
         "DELETE /api/v1/quizzes/{quiz_id}": "content",
         "POST /api/v1/events": "adds to the record, which says when and whose; nothing is shown",
         "GET /api/v1/reports": "the names of the reports",
+        "GET /api/v1/archive": "counts",
         "GET /api/v1/status": "counts",
         "GET /cubejs-api/v1/meta": "the names of members",
         "GET /cubejs-api/v1/sql": "nothing is run",

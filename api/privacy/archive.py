@@ -19,6 +19,8 @@ from api.privacy.people import PARTS, Part
 from api.reports.spreadsheet import csv_rows
 from core.clock import now
 from core.postgres import connect
+from ingestion.archive.person import shadow
+from ingestion.archive.store import Store
 
 _PIECE = 1_000
 _IN_MEMORY = 4_000_000
@@ -38,11 +40,16 @@ Die Daten, aus denen Auswertungen entstehen, sind eine Kopie dieser Tabellen und
 """
 
 
-def make_archive(url: str, user_id: int) -> IO[bytes]:
-    """The archive, ready to be read from its beginning; on disk if it is large, and gone when it is closed."""
+def make_archive(url: str, user_id: int, store: Store | None = None) -> IO[bytes]:
+    """The archive, ready to be read from its beginning; on disk if it is large, and gone when it is closed.
+
+    `store`: where months lie that have left the record. Raises `Damaged` when one of them cannot be read.
+    """
     file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller reads and closes it
     try:
         with connect(url) as connection, ZipFile(file, "w", ZIP_DEFLATED) as archive:
+            if store is not None:
+                shadow(connection, store, user_id)
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             counts = [_write(archive, connection, part, user_id) for part in PARTS]

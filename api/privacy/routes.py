@@ -19,6 +19,7 @@ from api.privacy import grants
 from api.privacy.archive import make_archive, pieces
 from api.scope import Scope, ScopeDep
 from core.errors import Forbidden, NotFound, TooMany
+from ingestion.archive.store import open_store
 
 router = APIRouter(prefix="/users/{user_id}", tags=["privacy"], dependencies=[Depends(require())])
 _OPERATOR = [Depends(require("operator"))]
@@ -51,7 +52,7 @@ async def export_person(
         async with services.postgres.transaction() as connection:
             await trail.record(connection, [user_id], school_id=user["school_id"])
         await services.audit.flush()
-        file = await asyncio.to_thread(make_archive, services.postgres.url, user_id)
+        file = await asyncio.to_thread(make_archive, services.postgres.url, user_id, open_store(services.settings))
     name = f'attachment; filename="person_{user_id}.zip"'
     return StreamingResponse(pieces(file), media_type="application/zip", headers={"Content-Disposition": name})
 

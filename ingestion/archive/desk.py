@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from core.clock import now
-from core.errors import EduError, StartupError
+from core.errors import BadInput, Conflict
 from core.settings import Settings
 from core.warehouse import Warehouse
 from ingestion.archive.manifest import Month, month_state, office
@@ -36,7 +36,7 @@ class Order:
 
 
 def work(url: str, warehouse: Warehouse, settings: Settings, order: Order, emit: Emit) -> None:
-    """Do it; a line for each month, and `{"progress": …}` in between. Raises `Busy`, `NotFound`, `StartupError`."""
+    """Do it; a line for each month, and `{"progress": …}` in between. Raises `Busy`, `NotFound`, `Conflict`."""
     if order.verb in ("list", "plan"):
         with psycopg.connect(url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC") as connection:
             for line in _months(connection) if order.verb == "list" else map(_line, plan(connection, settings)):
@@ -55,16 +55,18 @@ def work(url: str, warehouse: Warehouse, settings: Settings, order: Order, emit:
 
 
 def require_store(settings: Settings) -> Store:
-    """The archive's store; raises `StartupError` when none is set."""
+    """The archive's store; raises `Conflict` when none is set."""
     store = open_store(settings)
     if store is None:
-        raise StartupError("There is no archive.", hint="Set EDU_ARCHIVE_URL to a folder or to s3://bucket/prefix.")
+        raise Conflict(
+            "There is no archive.", code="no_archive", hint="Set EDU_ARCHIVE_URL to a folder or to s3://bucket/prefix."
+        )
     return store
 
 
 def _restore(connection: Blocking, warehouse: Warehouse, store: Store, order: Order, emit: Emit) -> None:
     if order.month is None:
-        raise EduError("Which month?")
+        raise BadInput("Which month?")
     until = now() + timedelta(days=order.days)
     bring = into_warehouse if order.into == "clickhouse" else into_record
     for month in named(connection, order.month):

@@ -68,7 +68,7 @@ def export(
     close(connection, month)
     failpoint("archive_closed")
     layout = read_layout(connection, month.fact, month.partition)
-    with scratch(warehouse, layout, "work") as work, scratch(warehouse, layout, "check") as check:
+    with scratch(warehouse, layout, "work", large=True) as work, scratch(warehouse, layout, "check") as check:
         schools = _copy(connection, month, work)
         written = _write(connection, store, month, (work, check), schools, tell)
     set_month(connection, month, state="written", keep_until=None)

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from core.clock import now
@@ -62,7 +61,7 @@ class Housekeeping:
         while not stop.is_set():
             if self._loader.leads and self._is_due():
                 self._last = (time.monotonic(), month_of(now()))
-                with suppress(EduError, psycopg.Error):
+                with suppress(Exception):  # it is logged and kept; the next hour tries again
                     await self.tend()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
@@ -73,9 +72,9 @@ class Housekeeping:
         began, moment, problem, result = time.monotonic(), now(), None, dict[str, Any]()
         try:
             await self._tend(result)
-        except (EduError, psycopg.Error) as error:
+        except Exception as error:
             problem = str(error)[:500]
-            log.error("housekeeping failed; it will be tried again", error=problem)
+            log.error("housekeeping failed; it will be tried again", error=problem, kind=type(error).__name__)
             raise
         finally:
             values = {

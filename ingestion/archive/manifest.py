@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from core.clock import epoch_ms
-from core.errors import BadInput, Conflict
+from core.errors import BadInput, Conflict, Unavailable
 from ingestion.archive.layout import ARCHIVED, Fact, Layout
 from ingestion.archive.scratch import Sums, total
 from ingestion.archive.store import Store
@@ -194,12 +194,31 @@ def throw_away(connection: Blocking, ids: Sequence[int]) -> None:
 
 
 def sweep(connection: Blocking, store: Store) -> int:
-    """Delete the files that were given up; how many."""
+    """Delete the files that were given up; how many. What the store does not delete now waits for the next time."""
     paths = [row["path"] for row in connection.execute("select path from archive_garbage order by since, path")]
-    for path in paths:
-        store.delete(path)
+    for number, path in enumerate(paths):
+        try:
+            store.delete(path)
+        except Unavailable:
+            return number
         connection.execute("delete from archive_garbage where path = %s", (path,))
     return len(paths)
+
+
+def require_in_record(connection: Blocking, table: str, moments: Iterable[datetime]) -> None:
+    """Raise `Conflict` when rows of these moments (of the ids' times) have left the record: they cannot be changed."""
+    days = sorted({Month.of(table, moment.astimezone(UTC).date()).start.date() for moment in moments})
+    query = """
+        select month from archive_months
+        where table_name = %s and month = any(%s::date[]) and state in ('dropping', 'archived') order by month
+    """
+    if gone := [f"{row['month']:%Y-%m}" for row in connection.execute(query, (table, days)).fetchall()]:
+        raise Conflict(
+            f"These months of {table} are in the archive: {', '.join(gone)}.",
+            code="month_archived",
+            hint=f"Restore them first: `eduanalytics archive restore {gone[0]} --into-postgres`.",
+            months=gone,
+        )
 
 
 def parse_month(text: str) -> date:

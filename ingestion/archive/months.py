@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from core.clock import now
@@ -31,6 +31,7 @@ select m.table_name, m.month, m.state, m.warehouse, m.keep_until, m.problem, m.c
 from archive_months m left join archive_files f using (table_name, month)
 group by m.table_name, m.month order by m.month, m.table_name
 """
+_LAST_ROW = "select received_at from {partition} order by xid desc, seq desc limit 1"
 _END_SESSIONS = """
 update quiz_sessions set ended_at = greatest(now(), started_at)
 where ended_at is null and mode <> 'live' and opened_at < %s
@@ -55,7 +56,12 @@ def listed(connection: Blocking) -> list[dict[str, Any]]:
 def plan(connection: Blocking, settings: Settings, moment: datetime | None = None) -> list[Step]:
     """What is due now, the oldest first."""
     tiers, known = Tiers.at(moment or now(), settings), _known(connection)
-    steps = [Step(month, "archive") for month in _in_record(connection, tiers.hot) if _is_free(known.get(month))]
+    rest = timedelta(hours=settings.archive_rest_hours)
+    steps = [
+        Step(month, "archive")
+        for month in _in_record(connection, tiers.hot)
+        if _is_free(known.get(month)) and _rests(connection, month, rest)
+    ]
     for month, state in known.items():
         if state["state"] == "dropping" and month not in {step.month for step in steps}:
             steps.append(Step(month, "archive"))
@@ -131,6 +137,12 @@ def _in_record(connection: Blocking, before: datetime) -> Iterator[Month]:
             found = Month.of(table, date(int(year), int(month), 1))
             if found.start < before:
                 yield found
+
+
+def _rests(connection: Blocking, month: Month, rest: timedelta) -> bool:
+    """Whether no row came into the month lately: an import that is under way must not find it closed."""
+    row = connection.execute(_LAST_ROW.format(partition=month.partition)).fetchone()
+    return row is None or row["received_at"] <= now() - rest
 
 
 def _is_free(state: dict[str, Any] | None) -> bool:

@@ -53,21 +53,21 @@ class Sums:
 
 
 class Scratch:
-    """One such table, for one layout."""
+    """One such table, for one layout; a large one lies on disk."""
 
-    def __init__(self, warehouse: Warehouse, layout: Layout, name: str) -> None:
+    def __init__(self, warehouse: Warehouse, layout: Layout, name: str, *, large: bool = False) -> None:
         self.warehouse = warehouse
         self.layout = layout
         self.name = name
+        self._large = large
 
     def empty(self) -> None:
         """Make it anew."""
         fact = self.layout.fact
         self.drop()
-        self._command(
-            f"CREATE TABLE {self.name} ({self.layout.structure()}) ENGINE = MergeTree "
-            f"ORDER BY (school_id, {fact.person}, {fact.key}) SETTINGS allow_nullable_key = 1"
-        )
+        order = f"ORDER BY (school_id, {fact.person}, {fact.key}) SETTINGS allow_nullable_key = 1"
+        engine = f"MergeTree {order}" if self._large else "Memory"
+        self._command(f"CREATE TABLE {self.name} ({self.layout.structure()}) ENGINE = {engine}")
 
     def drop(self) -> None:
         """Take it away."""
@@ -121,9 +121,9 @@ class Scratch:
 
 
 @contextmanager
-def scratch(warehouse: Warehouse, layout: Layout, name: str) -> Iterator[Scratch]:
-    """An empty one, gone at the end; what a killed run left is emptied first."""
-    table = Scratch(warehouse, layout, f"archive_{name}")
+def scratch(warehouse: Warehouse, layout: Layout, name: str, *, large: bool = False) -> Iterator[Scratch]:
+    """An empty one, gone at the end; what a killed run left is emptied first. Large: a month instead of a file."""
+    table = Scratch(warehouse, layout, f"archive_{name}", large=large)
     table.empty()
     try:
         yield table

@@ -65,7 +65,10 @@ class Folder:
 
     def delete(self, path: str) -> None:
         """Unlink it."""
-        (self._root / path).unlink(missing_ok=True)
+        try:
+            (self._root / path).unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(f"The archive {self._root} gives no file up: {error.strerror}.") from error
 
     def paths(self) -> Iterator[str]:
         """Every Parquet file below the folder, those too that were never finished."""

@@ -17,7 +17,7 @@ from ingestion.batches import Blocking
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """The design's tiers, and a folder for what leaves."""
-    return Settings(data_dir=tmp_path, batch_rows=50, archive_url=str(tmp_path / "archive"))
+    return Settings(data_dir=tmp_path, batch_rows=50, archive_url=str(tmp_path / "archive"), archive_rest_hours=0)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from core.ids import derived_id
 from core.postgres import Postgres, connect
 from core.settings import Settings
 from core.warehouse import Warehouse
-from ingestion.archive.manifest import Busy, Month, files_of, month_state, office
+from ingestion.archive.manifest import Busy, Month, files_of, month_state, office, require_in_record
 from ingestion.archive.months import Step, listed, plan, run, take, verify
 from ingestion.archive.restore import into_record, into_warehouse
 from ingestion.archive.store import Folder
@@ -165,8 +165,11 @@ async def test_a_month_that_is_archived_takes_no_rows_and_is_not_made_again(
     with connect(postgres.url) as importing, pytest.raises(Conflict, match="in the archive") as refused:
         ensure_months_blocking(importing, [moment])
     assert refused.value.code == "month_archived"
+    with pytest.raises(Conflict, match=f"{moment:%Y-%m}"):
+        require_in_record(connection, "responses", [now(), moment])
     for month in months(14):
         into_record(connection, warehouse, store, month, now() + timedelta(days=1))
+    require_in_record(connection, "responses", [now(), moment])
     with connect(postgres.url) as importing:
         add_rows(importing, school, moment + timedelta(hours=1), 3, seed=99)
     assert plan(connection, settings) == []
@@ -256,3 +259,11 @@ async def test_an_old_file_comes_back_under_a_newer_schema(
 async def test_one_worker_at_a_time(postgres: Postgres, connection: Blocking) -> None:
     with pytest.raises(Busy), office(postgres.url):
         pass
+
+
+async def test_a_month_that_got_rows_lately_rests(
+    postgres: Postgres, warehouse: Warehouse, loader: Loader, settings: Settings, connection: Blocking
+) -> None:
+    await make_world(postgres, loader, [14], rows=3)
+    assert len(plan(connection, settings)) == 2
+    assert plan(connection, settings.model_copy(update={"archive_rest_hours": 1})) == []
