@@ -21,13 +21,9 @@ The path, in the order of the files
   loader      the loop; one is elected (term: its lock, its pulse, its epoch); a pipeline that fails rests alone
               (troubles); work on command comes piece by piece (jobs)
   ▒ ClickHouse ▒
-<<<<<<< HEAD
+  archive/    old months → Parquet files, and back; what a school keeps no longer; housekeeping
   status      how far it is (gauges: for Prometheus);  importers/ history from files;  failpoints the places where
               tests make it fail
-=======
-  archive/    old months → Parquet files, and back; what a school keeps no longer; housekeeping
-  status      how far it is;  importers/ history from files;  failpoints the places where tests make it fail
->>>>>>> ye
 
 Invariants
   1. Acknowledged means committed. No queue in memory holds the only copy of anything that was acknowledged.
