@@ -175,6 +175,8 @@ def _middleware(settings: Settings) -> Iterator[Middleware]:
 
 
 def _add_routes(app: FastAPI, alone: bool) -> None:
+    if not alone:
+        app.include_router(events.router, prefix=BASE)  # first, for routes are tried one after the other
     app.include_router(health.router)
     app.include_router(queries.router)
     if alone:
@@ -185,7 +187,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     base = APIRouter(prefix=BASE)
     base.include_router(session_routes.users_router)
     base.include_router(recovery.admin_router)
-    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, events, reports, live, admin, audit, privacy)
+    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, reports, live, admin, audit, privacy)
     for part in parts:
         base.include_router(part.router)
     app.include_router(base)
