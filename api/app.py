@@ -51,6 +51,8 @@ from api.docs_page import add_docs
 from api.envelope import Failure
 from api.errors import add_handlers
 from api.events import routes as events
+from api.events import types as event_types
+from api.letters import routes as letters
 from api.limits.attempts import open_attempts
 from api.limits.gate import Gate, Rates, has_rule
 from api.limits.throttle import Throttle
@@ -187,7 +189,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     base = APIRouter(prefix=BASE)
     base.include_router(session_routes.users_router)
     base.include_router(recovery.admin_router)
-    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, reports, live, admin, audit, privacy)
+    parts = (*_ACCOUNT_ROOMS, directory, quizzes, responses, event_types, letters, reports, live, admin, audit, privacy)
     for part in parts:
         base.include_router(part.router)
     app.include_router(base)

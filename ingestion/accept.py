@@ -71,7 +71,7 @@ class Acceptor:
     def __init__(self, postgres: Postgres, writer: Writer, custom: CustomTypes | None = None) -> None:
         self._scope = Scope(postgres)
         self._writer = writer
-        self._custom = custom or CustomTypes(postgres)
+        self.types = custom or CustomTypes(postgres)
 
     async def accept(
         self, items: Sequence[Any], caller: Caller, origins: Sequence[Origin] | None = None
@@ -106,7 +106,7 @@ class Acceptor:
     async def _read(
         self, items: Sequence[Any], caller: Caller, school_id: int, moment: datetime, origins: Sequence[Origin] | None
     ) -> list[_Read | Rejection]:
-        own = await self._custom.of(school_id) if any(map(is_own, items)) else None
+        own = await self.types.of(school_id) if any(map(is_own, items)) else None
         came = origins or [None] * len(items)
         read = [_try_read(item, caller, moment, own, origin) for item, origin in zip(items, came, strict=True)]
         named = [(thing, each.occurred_at) for each in read if isinstance(each, _Read) for thing in _things(each.event)]
