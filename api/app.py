@@ -317,7 +317,7 @@ async def _fed(
         services.record = record
         postman = Postman(settings, record, carrier(settings), sessions.secret)
         await stack.enter_async_context(_running(postman))
-        await stack.enter_async_context(_running(Pruning(record)))
+        await stack.enter_async_context(_running(Pruning(record, settings.letter_days)))
         services.fed = Fed(
             accounts=accounts,
             service_tokens=service_tokens,

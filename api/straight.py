@@ -26,7 +26,7 @@ class StraightRoute(APIRoute):
         async def handle(request: Request) -> Response:
             context = request.scope.get("fastapi", {}).get("effective_route_context") or self
             for rule in context.dependant.dependencies:
-                if not isinstance(rule.call, Limited):
+                if rule.call is not None and not isinstance(rule.call, Limited):
                     await rule.call(request)
             return await endpoint(request)
 

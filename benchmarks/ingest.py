@@ -62,8 +62,9 @@ class Place:
     def event(self, number: int, run: str) -> str:
         """An answer as a tablet reports it."""
         moment = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+        student = self.students[number % len(self.students)]
         return (
-            f'{{"event_name":"answer_submitted","app":"notebook","user_id":{self.students[number % len(self.students)]},'
+            f'{{"event_name":"answer_submitted","app":"notebook","user_id":{student},'
             f'"classroom_id":{self.rooms[number % len(self.rooms)]},"quiz_id":{self.quiz},'
             f'"metadata":{{"question_id":{self.question},"answer":"B","time_spent":{number % 100}.5,'
             f'"attempt_number":1}},"timestamp":"{moment}","client_id":"{run}-{number}"}}'

@@ -31,6 +31,7 @@ OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
 _MINUTE = 60
 _TRIES = 10
+_BREATH = 500
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,8 +108,12 @@ class Acceptor:
         self, items: Sequence[Any], caller: Caller, school_id: int, moment: datetime, origins: Sequence[Origin] | None
     ) -> list[_Read | Rejection]:
         own = await self.types.of(school_id) if any(map(is_own, items)) else None
-        came = origins or [None] * len(items)
-        read = [_try_read(item, caller, moment, own, origin) for item, origin in zip(items, came, strict=True)]
+        came: Sequence[Origin | None] = origins or [None] * len(items)
+        read: list[_Read | Rejection] = []
+        for number, (item, origin) in enumerate(zip(items, came, strict=True)):
+            read.append(_try_read(item, caller, moment, own, origin))
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)  # what is refused takes long, and others wait
         named = [(thing, each.occurred_at) for each in read if isinstance(each, _Read) for thing in _things(each.event)]
         foreign = await self._scope.foreign(caller, school_id, named)
         if not foreign:

@@ -1,8 +1,8 @@
 """Group commit: many requests, one transaction. What is acknowledged is committed.
 
 A request's rows wait in a queue that is bounded in bytes; a flusher takes what is there, writes it in one transaction,
-and only then tells the waiting requests. While much is waiting a second flusher works beside the first, so that Postgres
-need not wait for us. A row that the record refuses is found by halving the group, so it fails alone.
+and only then tells the waiting requests. While much is waiting a second flusher works beside the first: Postgres need
+not wait for us. A row that the record refuses is found by halving the group, so it fails alone.
 
 Events are nearly always new, so they are copied straight into their table; where one is not, the group is rolled back
 and goes over a temporary table instead, and so do those of the next second (after an outage every app tries again).
@@ -27,9 +27,9 @@ from core.settings import Settings
 from core.telemetry import log, queue_bytes
 from ingestion.attempts import AnswerRow, Placed, store_answers
 from ingestion.failpoints import failpoint
+from ingestion.letters import DeadLetter, store_dead_letters
 from ingestion.partitions import ensure_months, month_of
 from ingestion.pipelines import CHANNEL
-from ingestion.letters import DeadLetter, store_dead_letters
 from ingestion.staging import EventRow, Status, copy_events, store_events
 
 Row: TypeAlias = EventRow | AnswerRow | DeadLetter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, ask, data, demo, keys, people, serve, users
+from api.cli import access, ask, data, demo, event_types, keys, letters, people, serve, users
 
 app = typer.Typer(
     name="eduanalytics",
@@ -30,6 +30,8 @@ app.add_typer(ask.models_app, name="models")
 app.add_typer(users.users_app, name="users")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(people.audit_app, name="audit")
+app.add_typer(letters.letters_app, name="dead-letters")
+app.add_typer(event_types.types_app, name="event-types")
 
 
 def _version(wanted: bool) -> None:

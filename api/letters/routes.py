@@ -133,12 +133,9 @@ async def replay_letters(
 
     It means what it meant: the same sender, the moment at which it came. Twice is once."""
     place = _school(scope, which.school_id)
-    if which.ids is None:
-        chosen = [
-            Wanted(place, None, which.code, which.stage, which.kind, which.user_id, "open", which.start, which.stop)
-        ]
-    else:
-        chosen = [Wanted(place, number) for number in sorted(set(which.ids))]
+    filters = (which.code, which.stage, which.kind, which.user_id, "open", which.start, which.stop)
+    ids = [None] if which.ids is None else sorted(set(which.ids))
+    chosen = [Wanted(place, number, *filters) for number in ids]
     total = {"accepted": 0, "duplicate": 0, "rejected": 0, "loading": 0}
     for wanted in chosen:
         for status, number in (await letters.replay(wanted, trail)).items():

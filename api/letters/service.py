@@ -23,9 +23,9 @@ from ingestion.scope import Caller
 
 GROUP = 500
 MOST_AT_ONCE = 10_000
-_RETRY = (
-    "insert into loader_jobs (kind, options) values ('retry', jsonb_build_object('letters', %(letters)s::bigint[]))"
-)
+_RETRY = """
+insert into loader_jobs (kind, options) values ('retry', jsonb_build_object('letters', %(letters)s::bigint[]))
+"""
 _HAS_JOBS = "select to_regclass('loader_jobs') is not null as there"
 Told: TypeAlias = dict[str, Any]
 
@@ -134,7 +134,7 @@ class Letters:
     ) -> None:
         first, last = group[0].id, group[-1].id
         await trail.record(
-            connection, _people(group), school_id=group[0].school_id, letters=f"{first}-{last}", **counts
+            connection, _people(group), school_id=group[0].school_id, letters=f"{first}-{last}", counts=counts
         )
 
 

@@ -73,8 +73,9 @@ async def submit_responses(
     wishes: list[NewResponse | Outcome] = [_read_item(item, number) for number, item in enumerate(raw)]
     good = [wish for wish in wishes if isinstance(wish, NewResponse)]
     taken = iter((await responses.submit_all(scope, good)).items)
-    items = [next(taken) if isinstance(wish, NewResponse) else wish for wish in wishes]
-    await responses.bury(scope, [pair for pair in zip(raw, items, strict=True) if pair[1].status == "rejected"])
+    items: list[Outcome] = [next(taken) if isinstance(wish, NewResponse) else wish for wish in wishes]
+    pairs = [(item, told) for item, told in zip(raw, items, strict=True) if told.status == "rejected"]
+    await responses.bury(scope, pairs)
     await _note(trail, items)
     outcomes = _counted(items)
     return _answer(outcomes, "Taken.", 201 if outcomes.accepted else 200)
@@ -88,7 +89,8 @@ async def _submit_one(responses: Responses, scope: Scope, body: Any, idempotency
             wish = wish.model_copy(update={"client_id": idempotency_key})
         return await responses.submit(scope, wish)
     except RequestValidationError:
-        await responses.bury(scope, [(body, _read_item(body, 0))])
+        if isinstance(told := _read_item(body, 0), Outcome):
+            await responses.bury(scope, [(body, told)])
         raise
     except EduError as error:
         if error.status < HTTPStatus.TOO_MANY_REQUESTS:
