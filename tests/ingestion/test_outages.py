@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from core.clock import now
 from core.errors import TooMany, Unavailable
@@ -32,7 +33,7 @@ async def writer(postgres: Postgres, settings: Settings) -> AsyncIterator[Writer
 
 async def _configure(postgres: Postgres, url: str, setting: str) -> None:
     """A setting of the database; every connection is made anew to see it."""
-    name = url.rsplit("/", 1)[1].partition("?")[0]
+    name = conninfo_to_dict(url)["dbname"]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set default_transaction_read_only = off")
         connection.execute(f"alter database {name} {setting}")
