@@ -53,6 +53,8 @@ from api.docs_page import add_docs
 from api.envelope import Failure
 from api.errors import add_handlers
 from api.events import routes as events
+from api.events import types as event_types
+from api.letters import routes as letters
 from api.limits.attempts import open_attempts
 from api.limits.gate import Gate, Rates, has_rule
 from api.limits.throttle import Throttle
@@ -198,6 +200,8 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
         quizzes,
         responses,
         events,
+        event_types,
+        letters,
         reports,
         live,
         admin,
@@ -336,7 +340,7 @@ async def _fed(
         services.gauges = Gauges(record, services.warehouse)
         postman = Postman(settings, record, carrier(settings), sessions.secret)
         await stack.enter_async_context(_running(postman))
-        await stack.enter_async_context(_running(Pruning(record)))
+        await stack.enter_async_context(_running(Pruning(record, settings.letter_days)))
         services.fed = Fed(
             accounts=accounts,
             service_tokens=service_tokens,

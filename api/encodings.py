@@ -1,4 +1,4 @@
-"""Bodies that come compressed: gzip and zstd, unpacked in small pieces: a bomb is noticed while it is small."""
+"""Bodies that come compressed: gzip and zstd, unpacked in small pieces, so that a bomb is noticed while it is small."""
 
 from __future__ import annotations
 

@@ -62,9 +62,13 @@ class Postgres:
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[None]:
-    """Turns a lost or refused connection into `Unavailable`."""
+    """Turns a lost or refused connection, a full disk and a read-only server into `Unavailable`, each with its code."""
     try:
         yield
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise Unavailable("Postgres is read-only now; nothing was written.", code="read_only") from error
+    except psycopg.errors.DiskFull as error:
+        raise Unavailable("The disk of Postgres is full; nothing was written.", code="disk_full") from error
     except (psycopg.OperationalError, PoolTimeout) as error:
         raise Unavailable("Postgres is away; nothing was written. Try again.") from error
 

@@ -1,10 +1,12 @@
 """An event → Postgres → ClickHouse, exactly once.
 
 The path, in the order of the files
-  events      what may be said: a typed schema per event name and version
+  events      what may be said: a typed schema per event name and version (custom: a school's own types)
+  decoding    the bytes of a body → its events, in one pass where nothing is doubtful, else item by item
   accept      events at the door: accepted, known already, or rejected with a reason (scope: whose id is it?)
   responses   answers at the door: looked up (lookup), graded by the server (grading), numbered (attempts)
   writer      group commit: many requests, one transaction (staging: COPY; partitions: a table for each month)
+  letters     what was refused: kept, found, mended, played again
   ▒ Postgres ▒ the record; what has been acknowledged is committed here
   windows     which rows are new: what one snapshot sees and an earlier one does not
   batches     the manifest: the boundaries of a batch are written down before it is sent (pipelines: its queries)

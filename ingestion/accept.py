@@ -31,6 +31,7 @@ OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
 _MINUTE = 60
 _TRIES = 10
+_BREATH = 500
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,7 +72,7 @@ class Acceptor:
     def __init__(self, postgres: Postgres, writer: Writer, custom: CustomTypes | None = None) -> None:
         self._scope = Scope(postgres)
         self._writer = writer
-        self._custom = custom or CustomTypes(postgres)
+        self.types = custom or CustomTypes(postgres)
 
     async def accept(
         self, items: Sequence[Any], caller: Caller, origins: Sequence[Origin] | None = None
@@ -106,9 +107,13 @@ class Acceptor:
     async def _read(
         self, items: Sequence[Any], caller: Caller, school_id: int, moment: datetime, origins: Sequence[Origin] | None
     ) -> list[_Read | Rejection]:
-        own = await self._custom.of(school_id) if any(map(is_own, items)) else None
+        own = await self.types.of(school_id) if any(map(is_own, items)) else None
         came: Sequence[Origin | None] = origins or [None] * len(items)
-        read = [_try_read(item, caller, moment, own, origin) for item, origin in zip(items, came, strict=True)]
+        read: list[_Read | Rejection] = []
+        for number, (item, origin) in enumerate(zip(items, came, strict=True)):
+            read.append(_try_read(item, caller, moment, own, origin))
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)  # what is refused takes long, and others wait
         named = [(thing, each.occurred_at) for each in read if isinstance(each, _Read) for thing in _things(each.event)]
         foreign = await self._scope.foreign(caller, school_id, named)
         if not foreign:

@@ -48,7 +48,9 @@ def _quick_type(kind: EventType) -> Any:
 _KINDS: Mapping[Any, EventType] = {_quick_type(kind): kind for kind in TYPES.values() if kind.version == 1}
 _QUICK: Any = Union[tuple(_KINDS)]  # noqa: UP007 - made of a tuple
 _one, _many, _raw = (msgspec.json.Decoder(each).decode for each in (_QUICK, list[_QUICK], list[Raw]))
-_wrapped = msgspec.json.Decoder(msgspec.defstruct("Wrapped", [("events", list[_QUICK])], forbid_unknown_fields=True))
+_wrapped = msgspec.json.Decoder(
+    msgspec.defstruct("Wrapped", [("events", list[_QUICK])], forbid_unknown_fields=True)
+).decode
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 Items: TypeAlias = list[Any]
 
@@ -60,13 +62,15 @@ def decode_body(body: bytes) -> tuple[Items, bool]:
         try:
             if begin == b"[":
                 return _many(body), False
-            if b'"event_name"' in body[:400]:
-                return [_one(body)], True
-            wrapped: Any = _wrapped.decode(body)
-            return wrapped.events, False
+            return ([_one(body)], True) if b'"event_name"' in body[:400] else (_unwrapped(body), False)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
     return _each(body, begin)
+
+
+def _unwrapped(body: bytes) -> Items:
+    found: Any = _wrapped(body)
+    return list(found.events)
 
 
 def decode_one(raw: bytes) -> Any:

@@ -257,7 +257,7 @@ def _kind(body: Body, own: Kinds) -> EventType:
     kind = TYPES.get(place) or own.get(place)
     if kind:
         return kind
-    names = [*NAMES, *dict.fromkeys(name for name, _ in own)]
+    names = list(dict.fromkeys(name for name, _ in own)) if own and "." in body.event_name else list(NAMES)
     if body.event_name in names:
         message = f"There is no version {body.schema_version} of {body.event_name}."
         raise Rejection("unknown_version", message, "schema_version")

@@ -1,8 +1,8 @@
 """Group commit: many requests, one transaction. What is acknowledged is committed.
 
 A request's rows wait in a queue that is bounded in bytes; a flusher takes what is there, writes it in one transaction,
-and only then tells the waiting requests. While much is waiting a second flusher works beside the first, so that
-Postgres need not wait for us. A row that the record refuses is found by halving the group, so it fails alone.
+and only then tells the waiting requests. While much is waiting a second flusher works beside the first: Postgres need
+not wait for us. A row that the record refuses is found by halving the group, so it fails alone.
 
 Events are nearly always new, so they are copied straight into their table; where one is not, the group is rolled back
 and goes over a temporary table instead, and so do those of the next second (after an outage every app tries again).

@@ -50,6 +50,7 @@ IMPERSONAL = MappingProxyType(
         "PUT /api/v1/quizzes/{quiz_id}": "content",
         "DELETE /api/v1/quizzes/{quiz_id}": "content",
         "POST /api/v1/events": "adds to the record, which says when and whose; nothing is shown",
+        "GET /api/v1/event-types": "types of events and their schemas",
         "GET /api/v1/reports": "the names of the reports",
         "GET /api/v1/archive": "counts",
         "GET /api/v1/status": "counts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import access, archive, ask, data, demo, erase, keys, people, pipeline, serve, users
+from api.cli import access, archive, ask, data, demo, erase, event_types, keys, letters, people, pipeline, serve, users
 
 app = typer.Typer(
     name="eduanalytics",
@@ -34,6 +34,8 @@ app.add_typer(people.audit_app, name="audit")
 app.add_typer(erase.holds_app, name="holds")
 app.add_typer(archive.archive_app, name="archive")
 app.add_typer(pipeline.pipeline_app, name="pipeline")
+app.add_typer(letters.letters_app, name="dead-letters")
+app.add_typer(event_types.types_app, name="event-types")
 
 
 def _version(wanted: bool) -> None:

@@ -36,19 +36,42 @@ async def groups(stream: AsyncIterable[bytes]) -> AsyncIterator[list[Line]]:
 
 
 async def _lines(stream: AsyncIterable[bytes]) -> AsyncIterator[tuple[Line, int]]:
-    number, rest, lost = 0, b"", 0
+    number, rest = 0, _Rest()
     async for piece in stream:
-        *whole, rest = (rest + piece).split(b"\n")
-        for raw in whole:
+        first, *others = piece.split(b"\n")
+        rest.add(first)
+        for following in others:
             number += 1
+            raw, lost = rest.take()
             if found := _line(number, raw, lost):
                 yield found, len(raw)
-            lost = 0
-        if len(rest) > MOST_LINE_BYTES:
-            lost += len(rest) - _SHOWN_BYTES
-            rest = rest[:_SHOWN_BYTES]
-    if found := _line(number + 1, rest, lost):
-        yield found, len(rest)
+            rest.add(following)
+    raw, lost = rest.take()
+    if found := _line(number + 1, raw, lost):
+        yield found, len(raw)
+
+
+class _Rest:
+    """The beginning of a line whose end has not come; of a line too long only the first bytes are kept."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = self._lost = 0
+
+    def add(self, part: bytes) -> None:
+        if self._lost or self._size + len(part) > MOST_LINE_BYTES:
+            kept = b"".join([*self._parts, part[:_SHOWN_BYTES]])[:_SHOWN_BYTES]
+            self._lost += self._size + len(part) - len(kept)
+            self._parts, self._size = [kept], len(kept)
+        else:
+            self._parts.append(part)
+            self._size += len(part)
+
+    def take(self) -> tuple[bytes, int]:
+        """What was kept, and how many bytes were not."""
+        found = b"".join(self._parts), self._lost
+        self._parts, self._size, self._lost = [], 0, 0
+        return found
 
 
 def _line(number: int, raw: bytes, lost: int) -> Line | None:

@@ -29,7 +29,7 @@ def event_caller(principal: Principal, school_id: int | None = None) -> Caller:
 
 
 async def body_answer(body: bytes, acceptor: Acceptor, caller: Caller, *, minimal: bool = False) -> Response:
-    """The answer to one event, a list or `{"events": […]}`; raises `InvalidField` for a single one that is refused."""
+    """The answer to one event, a list or `{"events": [...]}`; raises `InvalidField` for a single refused one."""
     items, one = decode_body(body)
     _check_number(items, "events")
     outcomes = await acceptor.accept(items, caller)

@@ -22,8 +22,8 @@ class Part:
 
 
 _DEAD_LETTERS = """
-select id, school_id, stage, reason, payload, received_at from dead_letters
-where school_id = (select school_id from users where id = %(user)s)
+select id, school_id, stage, kind, reason, payload, fixed, event_id, received_at, state, outcome from dead_letters
+where user_id = %(user)s or school_id = (select school_id from users where id = %(user)s)
   and jsonb_path_exists(payload, '$.** ? (@.user_id == $id || @.user_id == $text
                                        || @.student_id == $id || @.student_id == $text)',
                         jsonb_build_object('id', %(user)s::bigint, 'text', %(user)s::text))
@@ -184,7 +184,7 @@ PARTS = (
         _DEAD_LETTERS,
         "What was sent about this person and could not be taken.",
         "Was über diese Person gesendet und nicht angenommen wurde.",
-        (),
+        ("dead_letters.user_id",),
     ),
     Part(
         "audit",
@@ -198,6 +198,10 @@ PARTS = (
 LEFT_OUT = MappingProxyType(
     {
         "erased_people.user_id": "numbers of people who have been erased: nobody who could ask for an export",
+        "dead_letters.sender_id": "who sent what is about somebody else; about himself it is in dead_letters.user_id",
+        "dead_letters.fixed_by": "who mended it; the audit log has it",
+        "dead_letters.replayed_by": "who played it again; the audit log has it",
+        "event_types.created_by": "who registered a type of event; the audit log has it",
         "row_changes.key": "numbers of changed rows, for the way to ClickHouse; what changed is in the tables",
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header
@@ -13,15 +14,16 @@ from starlette.responses import Response as HttpResponse
 
 from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
-from api.deps import ServicesDep, require
+from api.deps import Services, ServicesDep, require
 from api.envelope import Envelope, JsonResponse, Page, ok
 from api.events.service import items_of
 from api.fields import Id, PagingDep
 from api.limits.rates import limited
 from api.responses import store
 from api.responses.schemas import NewResponse, Outcome, Outcomes, Response
-from api.responses.service import Responses
-from api.scope import ScopeDep
+from api.responses.service import Responses, refused
+from api.scope import Scope, ScopeDep
+from core.errors import EduError
 from ingestion.responses import Responder
 
 router = APIRouter(prefix="/responses", tags=["responses"], dependencies=[Depends(require(scope=TokenScope.RESPONSES))])
@@ -32,9 +34,15 @@ _EXAMPLES = {
 }
 
 
-def responses(services: ServicesDep) -> Responses:
+def responses_of(services: Services) -> Responses:
     """Answers into the record."""
-    return Responses(services.postgres, Responder(services.postgres, services.ingestion.writer))
+    writer = services.ingestion.writer
+    return Responses(services.postgres, Responder(services.postgres, writer), writer)
+
+
+def responses(services: ServicesDep) -> Responses:
+    """`responses_of` for a route."""
+    return responses_of(services)
 
 
 ResponsesDep = Annotated[Responses, Depends(responses)]
@@ -57,22 +65,37 @@ async def submit_responses(
 
     A retry with the same client_id (or Idempotency-Key) gives the first answer again, as `duplicate`."""
     if isinstance(body, dict) and set(body) != {"responses"}:
-        wish = _read(body, ())
-        if idempotency_key and wish.client_id is None:
-            wish = wish.model_copy(update={"client_id": idempotency_key})
-        outcome = await responses.submit(scope, wish)
+        outcome = await _submit_one(responses, scope, body, idempotency_key)
         await _note(trail, [outcome])
         status = 201 if outcome.status == "accepted" else 200
         return _answer(outcome, "Answer kept." if status == 201 else "This answer is known.", status)
-    wishes: list[NewResponse | Outcome] = [
-        _read_item(item, number) for number, item in enumerate(items_of(body, "responses"))
-    ]
+    raw = items_of(body, "responses")
+    wishes: list[NewResponse | Outcome] = [_read_item(item, number) for number, item in enumerate(raw)]
     good = [wish for wish in wishes if isinstance(wish, NewResponse)]
     taken = iter((await responses.submit_all(scope, good)).items)
-    items = [next(taken) if isinstance(wish, NewResponse) else wish for wish in wishes]
+    items: list[Outcome] = [next(taken) if isinstance(wish, NewResponse) else wish for wish in wishes]
+    pairs = [(item, told) for item, told in zip(raw, items, strict=True) if told.status == "rejected"]
+    await responses.bury(scope, pairs)
     await _note(trail, items)
     outcomes = _counted(items)
     return _answer(outcomes, "Taken.", 201 if outcomes.accepted else 200)
+
+
+async def _submit_one(responses: Responses, scope: Scope, body: Any, idempotency_key: str | None) -> Outcome:
+    """One answer; why it is refused is kept, and told as an error."""
+    try:
+        wish = _read(body, ())
+        if idempotency_key and wish.client_id is None:
+            wish = wish.model_copy(update={"client_id": idempotency_key})
+        return await responses.submit(scope, wish)
+    except RequestValidationError:
+        if isinstance(told := _read_item(body, 0), Outcome):
+            await responses.bury(scope, [(body, told)])
+        raise
+    except EduError as error:
+        if error.status < HTTPStatus.TOO_MANY_REQUESTS:
+            await responses.bury(scope, [(body, refused(error))])
+        raise
 
 
 async def _note(trail: Trail, outcomes: Sequence[Outcome]) -> None:

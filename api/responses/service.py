@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from api.events.service import event_caller
 from api.responses import store
@@ -13,7 +15,9 @@ from api.responses.store import Answerable
 from api.scope import Scope
 from core.errors import Conflict, EduError, InvalidField, NotFound
 from core.postgres import Postgres
+from ingestion.letters import DeadLetter, payload_of, person_of
 from ingestion.responses import Answered, Responder, Submission
+from ingestion.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Responses:
 
     postgres: Postgres
     responder: Responder
+    writer: Writer
 
     async def submit(self, scope: Scope, wish: NewResponse) -> Outcome:
         """One answer; raises why it was not taken."""
@@ -34,13 +39,32 @@ class Responses:
         """Many answers; each has its own outcome."""
         outcomes, seen = await self._submit(scope, wishes)
         items = [
-            _refused(item) if isinstance(item, EduError) else _told(item, _hidden(scope, item, seen))
+            refused(item) if isinstance(item, EduError) else _told(item, _hidden(scope, item, seen))
             for item in outcomes
         ]
         found = Counter(item.status for item in items)
         return Outcomes(
             accepted=found["accepted"], duplicate=found["duplicate"], rejected=found["rejected"], items=items
         )
+
+    async def bury(self, scope: Scope, pairs: Sequence[tuple[Any, Outcome]]) -> None:
+        """Keep refused answers, as they came, with their reasons."""
+        principal = scope.principal
+        letters = [
+            DeadLetter(
+                school_id=principal.school_id,
+                reason=f"{outcome.reason}: {outcome.message}",
+                payload=payload_of(item),
+                kind="response",
+                field=outcome.field,
+                user_id=person_of(item, "student_id") or principal.user_id,
+                sender_id=principal.user_id,
+                sender_role=principal.role,
+                event_id=outcome.id,
+            )
+            for item, outcome in pairs
+        ]
+        await self.writer.submit_dead_letters(letters)
 
     async def _submit(
         self, scope: Scope, wishes: Sequence[NewResponse]
@@ -129,5 +153,13 @@ def _told(answered: Answered, hidden: bool) -> Outcome:
     )
 
 
-def _refused(error: EduError) -> Outcome:
-    return Outcome(status="rejected", reason=error.code, field=error.details.get("field"), message=str(error))
+def refused(error: EduError) -> Outcome:
+    """Why an answer was not taken; of a contradiction also which answer stands."""
+    stands = error.details.get("response_id")
+    return Outcome(
+        status="rejected",
+        id=UUID(stands) if stands else None,
+        reason=error.code,
+        field=error.details.get("field"),
+        message=str(error),
+    )
