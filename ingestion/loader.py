@@ -128,6 +128,8 @@ class Loader:
     def changed(self) -> None:
         """What ClickHouse holds was changed by others: answers that are kept are old."""
         self._past += 1
+        if self._term:
+            self._term.amended += 1
 
     async def resign(self) -> None:
         """Give the office up, so that another loader can be elected."""
@@ -194,7 +196,10 @@ class Loader:
             raise
 
     def _between(self, work: Callable[[Term], T]) -> T | None:
-        return work(self._term) if self._term else None
+        if self._term is None:
+            return None
+        self._term.amended += 1
+        return work(self._term)
 
     def _resign(self) -> None:
         if self._term:

@@ -34,10 +34,10 @@ class Place:
         return f"delete from {self.table} where {self.where}"
 
 
-_NAMES_HIM = """jsonb_path_exists(payload, '$.** ? (@.user_id == $id || @.user_id == $text
+_NAMES_HIM = """jsonb_path_exists(jsonb_build_array(payload, fixed), '$.** ? (@.user_id == $id || @.user_id == $text
     || @.student_id == $id || @.student_id == $text)',
     jsonb_build_object('id', %(user)s::bigint, 'text', %(user)s::text))"""
-_LETTER = "school_id is not distinct from %(school)s and " + _NAMES_HIM
+_LETTER = f"user_id = %(user)s or school_id is not distinct from %(school)s and {_NAMES_HIM}"
 _ADDRESS = "lower(email) = lower(%(email)s::text)"
 
 FACTS = MappingProxyType({"responses": "student_id", "events": "user_id"})
@@ -59,6 +59,10 @@ RECORD = (
     Place("classrooms led", "classrooms", "teacher_id = %(user)s", "teacher_id"),
     Place("numbers elsewhere", "import_ids", "entity = 'users' and id = %(user)s"),
     Place("refused input", "dead_letters", _LETTER),
+    Place("refused input sent", "dead_letters", "sender_id = %(user)s", "sender_id"),
+    Place("refused input mended", "dead_letters", "fixed_by = %(user)s", "fixed_by"),
+    Place("refused input played again", "dead_letters", "replayed_by = %(user)s", "replayed_by"),
+    Place("types of events made", "event_types", "created_by = %(user)s", "created_by"),
     Place("account", "users", "id = %(user)s"),
 )
 """In an order that the foreign keys allow: the account is the last."""

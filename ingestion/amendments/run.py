@@ -44,6 +44,8 @@ def amend(term: Term, archive: erasure.Archive = erasure.no_archive) -> None:
 
 def _try_step(step: _Step, term: Term, amendment: Amendment) -> None:
     """An amendment that fails is tried again in the next pass; it keeps no row from being loaded."""
+    if amendment.state != "held":
+        term.amended += 1  # before the rows change: a copy that was begun earlier is not put in their place
     try:
         step(term, amendment)
     except (psycopg.OperationalError, psycopg.InterfaceError):
