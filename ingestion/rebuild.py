@@ -14,7 +14,7 @@ from ingestion.term import Term
 _DISCARD = "update batches set state = 'discarded' where pipeline = %s and state <> 'discarded'"
 _START = """
 update pipelines set done = '1:1:', target = null, key_xid = '0', key_seq = 0, settled_rows = 0
-where name = %s and done::text <> '1:1:'
+where name = %s and (done::text <> '1:1:' or target is not null)
 """
 _SHIPPED = """
 select exists (select 1 from batches where pipeline = p.name and state = 'committed' and rows > 0)
