@@ -176,6 +176,6 @@ async def test_an_amendment_erases_by_the_same_way(
     await loader.resign()
     term = elect(postgres.url, warehouse, 50)
     assert term is not None
-    assert eraser(postgres.url, settings)(term, schools[0]["ann"], schools[0]["id"]) > 0
-    assert eraser(postgres.url, Settings(data_dir=settings.data_dir))(term, schools[0]["ann"], schools[0]["id"]) == 0
+    assert eraser(postgres.url, settings)(term, schools[0]["ann"], schools[0]["school"]) > 0
+    assert eraser(postgres.url, Settings(data_dir=settings.data_dir))(term, schools[0]["ann"], schools[0]["school"]) == 0
     term.end()
