@@ -320,7 +320,8 @@ async def _fed(
             postman=postman,
             school_logins=SchoolLogins(record, accounts, issuers(settings), Sealer(sessions.secret, FLOW_PURPOSE)),
         )
-        door = live_door(settings, record, partial(authenticate_person, services), writer, services.audit)
+        person = partial(authenticate_person, services)
+        door = live_door(settings, record, person, writer, services.audit, services.engine)
         sessions.revocations.listeners.append(door.hub.expel)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)

@@ -10,10 +10,12 @@ import yaml
 
 from core import errors
 from core.settings import Settings
+from docs import asyncapi
 from engine.model.document import DEEPEST, LARGEST, MOST
 from engine.model.templates import MEGABYTES, SECONDS
 
 _FOLDER = Path(__file__).resolve().parent / "reference"
+_YAML_NOTE = "# Made by `make docs` from the code; do not edit.\n"
 _NOTE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
 
 _EFFECTS = (
@@ -55,6 +57,7 @@ def pages() -> dict[str, str]:
         "cli.md": _NOTE + _cli(),
         "models.md": _NOTE + _models(),
         "model-keys.md": _NOTE + _model_keys(),
+        "asyncapi.yaml": _YAML_NOTE + asyncapi.document(),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -19,11 +20,13 @@ from realtime.protocol import (
     Correlation,
     Error,
     Join,
+    Ping,
     decode_client,
     decode_join,
     encode,
 )
 from realtime.roster import Principal, Role, Seat
+from realtime.roundtrips import RoundTrips
 
 
 class Disconnected(Exception):
@@ -32,6 +35,11 @@ class Disconnected(Exception):
 
 class Socket(Protocol):
     """An accepted WebSocket; all but close raise `Disconnected` when the other side is gone."""
+
+    @property
+    def beats(self) -> bool:
+        """Whether the client speaks our version by name, heartbeat included; the design's own clients do not."""
+        ...
 
     async def receive(self) -> str:
         """The next message."""
@@ -51,6 +59,7 @@ class Connection:
 
     def __init__(self, socket: Socket, limits: Limits, principal: Principal, seat: Seat) -> None:
         self.seat, self.principal = seat, principal
+        self.trips = RoundTrips()
         self._socket = socket
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -59,12 +68,19 @@ class Connection:
         self._heard = self._loop.time()
         self._ended: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._expiry: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
         self.renew(principal, seat)
 
     @property
     def teaches(self) -> bool:
         """Whether the person may command the room."""
         return self.seat.role is Role.TEACHER
+
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether the person left on purpose."""
+        return self._ended.done() and self._ended.result()[0] == Close.BYE
 
     def renew(self, principal: Principal, seat: Seat) -> None:
         """Take a new token: its seat, and its time of expiry."""
@@ -84,6 +100,12 @@ class Connection:
         """Queue a state frame in place of its predecessor."""
         self._outbox.put_state(kind, text)
 
+    def wake(self, seconds: float, work: Callable[[], object]) -> None:
+        """Call `work` later, unless the connection ends first; a newer call replaces an older one."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_later(seconds, work)
+
     def end(self, code: int, reason: str) -> None:
         """Hang up soon; the first reason counts."""
         if not self._ended.done():
@@ -99,17 +121,26 @@ class Connection:
             await self._stop(tasks)
         if self._ended.done():
             code, reason = self._ended.result()
+            if code == Close.BYE:
+                await self._say_last()
             await self._hang_up(code, reason)
 
     async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
+        for timer in (self._expiry, self._alarm, *self._timers):
+            if timer is not None:
+                timer.cancel()
         for task in tasks:
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, Exception) and not isinstance(outcome, Disconnected):
                 log.error("live connection failed", exc_info=outcome)
                 self.end(Close.INTERNAL, "internal")
+
+    async def _say_last(self) -> None:
+        with contextlib.suppress(TimeoutError, Disconnected):
+            async with asyncio.timeout(self._limits.close_s):
+                while (text := self._outbox.take_log()) is not None:
+                    await self._socket.send(text)
 
     async def _hang_up(self, code: int, reason: str) -> None:
         with contextlib.suppress(TimeoutError):
@@ -121,13 +152,25 @@ class Connection:
             await self._socket.send(await self._outbox.take())
 
     async def _beat(self) -> None:
+        """Ping a few times at the beginning, to know the way, and then at the pace of the heartbeat."""
+        for delay in self._limits.first_pings_s:
+            self._timers.append(self._loop.call_later(delay, self._ping))
         while True:
             await asyncio.sleep(self._limits.ping_s)
             sent = self._loop.time()
-            self.offer(HEARTBEAT)
+            self._ping()
             await asyncio.sleep(self._limits.pong_s)
-            if self._heard < sent:
+            if self._heard < sent and self._socket.beats:
                 self.end(Close.SILENT, "silent")
+
+    def _ping(self) -> None:
+        nonce = secrets.randbits(32)
+        self.trips.ping(nonce, self._loop.time())
+        self.offer(encode(Ping(nonce=nonce)))
+
+    def pong(self, nonce: int) -> None:
+        """The client answered a ping."""
+        self.trips.pong(nonce, self._heard)
 
     async def _read(self, obey: Callable[[ClientMessage], Awaitable[None]]) -> None:
         while not self._ended.done():
@@ -168,7 +211,8 @@ async def first_frame(socket: Socket, limits: Limits) -> Join:
 def error_frame(error: EduError, correlation: Correlation = None) -> Error:
     """What the client is told; trying again helps while a store is away or someone else was first."""
     temporary = isinstance(error, Unavailable | TooMany) or error.code in {"busy", "no_session", "silent"}
-    return Error(code=error.code, message=str(error), temporary=temporary, id=correlation)
+    retry_ms = error.retry_after * 1000 if isinstance(error, TooMany) else None
+    return Error(code=error.code, message=str(error), temporary=temporary, id=correlation, retry_ms=retry_ms)
 
 
 async def refuse(socket: Socket, error: EduError) -> None:
@@ -180,7 +224,13 @@ async def refuse(socket: Socket, error: EduError) -> None:
 
 def close_code(error: EduError) -> Close:
     """The close code of an error at the door."""
-    by_code = {"token_expired": Close.EXPIRED, "silent": Close.SILENT}
+    by_code = {
+        "token_expired": Close.EXPIRED,
+        "silent": Close.SILENT,
+        "session_ended": Close.REVOKED,
+        "kicked": Close.KICKED,
+        "too_many_tries": Close.GUESSING,
+    }
     if error.code in by_code:
         return by_code[error.code]
     match error:

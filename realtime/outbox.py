@@ -30,6 +30,10 @@ class Outbox:
         self._states[kind] = text
         self._filled.set()
 
+    def take_log(self) -> str | None:
+        """The next frame that must not be lost, if one waits."""
+        return self._queue.popleft() if self._queue else None
+
     async def take(self) -> str:
         """The next frame to send."""
         while True:

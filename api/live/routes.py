@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, WebSocket
 from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocketDisconnect
 
 from api.audit.trail import Trail, audited
@@ -16,20 +17,35 @@ from api.envelope import Envelope, ok
 from api.fields import Body, Id
 from api.live.service import LiveDoor
 from api.principal import Principal
-from core.errors import Unavailable
+from core.errors import InvalidField, Unavailable
 from realtime.connection import Disconnected
+from realtime.hub import Guard
+from realtime.protocol import SUBPROTOCOLS, Rules
 
 SOCKET_PATH = "/ws/quiz"
-SUBPROTOCOL = "edu.live.v1"
 router = APIRouter(prefix="/live", tags=["live"])
 socket_router = APIRouter()
 
 
 class NewLiveSession(Body):
-    """Which quiz for which classroom."""
+    """Which quiz for which classroom, and how it is played."""
 
     classroom_id: Id
     quiz_id: Id
+    mode: Literal["teacher", "self_paced"] = Field(
+        "teacher", description="The teacher leads, or each pupil moves on alone."
+    )
+    seconds: float | None = Field(None, gt=0, le=86_400, description="The usual time for a question.")
+    changes: bool = Field(False, description="An answer may be changed until its question locks.")
+    nicknames: bool = Field(False, description="Classmates see chosen names.")
+    leaderboard: bool = Field(True, description="Everybody sees the best ten after each reveal.")
+    speed: bool = Field(True, description="Quick answers are worth more.")
+
+    def rules(self) -> Rules:
+        """How the room is played; raises InvalidField."""
+        if self.mode == "self_paced" and self.changes:
+            raise InvalidField("Whoever moves on alone cannot go back: leave `changes` out.", field="changes")
+        return Rules(**self.model_dump(exclude={"classroom_id", "quiz_id"}))
 
 
 class LiveSession(BaseModel):
@@ -59,7 +75,7 @@ async def open_session(
     trail: Annotated[Trail, Depends(audited("live.opened"))],
 ) -> Envelope[LiveSession]:
     """Open a live quiz for a classroom (its teachers, its school's admins); 409 while another one has not ended."""
-    opened = await door.hub.open_room(caller, wish.classroom_id, wish.quiz_id)
+    opened = await door.hub.open_room(caller, wish.classroom_id, wish.quiz_id, wish.rules())
     await trail.note(session_id=opened.session_id, classroom_id=wish.classroom_id)
     return ok(LiveSession(session_id=opened.session_id, join_code=opened.join_code), "Live quiz opened.")
 
@@ -71,16 +87,33 @@ async def quiz_socket(websocket: WebSocket, door: DoorDep) -> None:
     if not door.admits(headers.get("origin"), headers.get("host")):
         await websocket.close()
         return
-    wanted = SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None
-    await websocket.accept(subprotocol=wanted)
-    await door.hub.serve(QuizSocket(websocket))
+    offered = websocket.scope["subprotocols"]
+    spoken = next((name for name in offered if name in SUBPROTOCOLS), None)
+    if offered and spoken is None:
+        await websocket.send_denial_response(_unknown_version())
+        return
+    await websocket.accept(subprotocol=spoken)
+    await door.hub.serve(QuizSocket(websocket, beats=spoken is not None), _guard(door, websocket))
+
+
+def _unknown_version() -> Response:
+    text = f"This server speaks {', '.join(SUBPROTOCOLS)}."
+    error = {"code": "unknown_version", "details": {"supported": list(SUBPROTOCOLS)}}
+    return JSONResponse({"success": False, "message": text, "error": error}, 400)
+
+
+def _guard(door: LiveDoor, websocket: WebSocket) -> Guard | None:
+    """Around a join code: each caller has tries of his own, so nobody closes the door of his classmates."""
+    guess = door.guess
+    return guess and (lambda caller: guess(websocket, "join_code", str(caller.user_id)))
 
 
 class QuizSocket:
     """Starlette's socket in the form that `realtime` asks for."""
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, *, beats: bool) -> None:
         self._websocket = websocket
+        self.beats = beats
 
     async def receive(self) -> str:
         """The next message; bytes are read as UTF-8."""

@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md", "http.md", "cli.md", "models.md", "model-keys.md"])
+@pytest.mark.parametrize(
+    "name", ["settings.md", "errors.md", "http.md", "cli.md", "models.md", "model-keys.md", "asyncapi.yaml"]
+)
 def test_a_reference_page_equals_the_code(name: str) -> None:
     written = (ROOT / "docs" / "reference" / name).read_text()
     assert written == pages()[name], "run `make docs`"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
+from api.live.chronicle import Chronicler
 from api.live.routes import SOCKET_PATH, get_door, socket_router
 from api.live.service import AnswerKeeper, LiveDoor
 from core.postgres import Postgres
@@ -47,7 +48,14 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     """Start a node, and stop it at the end."""
     async with Writer(postgres, Settings()) as writer:
-        hub = LiveHub(postgres, broker or LocalBroker(), Authenticator(postgres), AnswerKeeper(writer), limits)
+        hub = LiveHub(
+            postgres,
+            broker or LocalBroker(),
+            Authenticator(postgres),
+            AnswerKeeper(writer),
+            limits,
+            chronicle=Chronicler(Settings()),
+        )
         app = FastAPI()
         app.include_router(socket_router)
         app.dependency_overrides[get_door] = lambda: LiveDoor(hub, origins)
