@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 _PATH = Path(__file__).resolve().parents[2] / "docs" / "reference" / "asyncapi.yaml"
 CONTRACT: dict[str, Any] = yaml.safe_load(_PATH.read_text())

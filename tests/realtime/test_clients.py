@@ -15,6 +15,7 @@ from realtime.client import LiveClient, Refused, StayedAway
 from tests.realtime.conftest import QUICK, Room
 from tests.realtime.guests import Frame, Guest
 from tests.realtime.nodes import running_node
+from tests.realtime.proxy import Proxy
 from tests.realtime.world import token
 
 _SCRIPT = Path(__file__).with_name("live_client.mjs")
@@ -35,43 +36,6 @@ async def _drive(room: Room, teacher: Guest, proxy: Any) -> None:
             await asyncio.sleep(0.35)
     await teacher.send("quiz_ended")
     await teacher.expect("quiz_ended")
-
-
-class Proxy:
-    """A wire that can be cut."""
-
-    def __init__(self, url: str) -> None:
-        self._host, self._port = url.removeprefix("ws://").partition("/")[0].split(":")
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def __aenter__(self) -> Proxy:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        self.url = f"ws://127.0.0.1:{port}/ws/quiz"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.cut()
-        self._server.close()
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up, down = await asyncio.open_connection(self._host, int(self._port))
-        pair = {writer, down}
-        self._writers |= pair
-        try:
-            await asyncio.gather(self._pass(reader, down), self._pass(up, writer), return_exceptions=True)
-        finally:
-            self._writers -= pair
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    def cut(self) -> None:
-        """Break every connection."""
-        for writer in list(self._writers):
-            writer.transport.abort()
 
 
 async def test_the_python_client_misses_and_repeats_nothing_however_often_it_is_cut_off(room: Room) -> None:
@@ -156,16 +120,18 @@ async def test_the_browsers_client_misses_and_repeats_nothing_and_answers_once(r
 async def test_a_server_that_is_gone_and_back_is_found_again(postgres: Postgres, room: Room) -> None:
     world = room.world
     text = token(world.pupils[0], "student", world.school)
-    async with running_node(postgres, limits=QUICK) as first, Proxy(first.url) as proxy:
-        async with LiveClient(proxy.url, text, session_id=room.opened.session_id) as quiz:
-            while quiz.joined is None:
-                await asyncio.sleep(0.02)
-            async with running_node(postgres, limits=QUICK) as second:
-                proxy._port = second.url.removeprefix("ws://").partition("/")[0].split(":")[1]
-                proxy.cut()
-                async with room.teacher(second.url) as teacher:
-                    await teacher.send("quiz_started")
-                    async with asyncio.timeout(20):
-                        async for frame in quiz.frames():
-                            if frame["event"] == "quiz_started":
-                                break
+    async with (
+        Proxy(room.node.url) as proxy,
+        LiveClient(proxy.url, text, session_id=room.opened.session_id) as quiz,
+        running_node(postgres, limits=QUICK) as second,
+        room.teacher(second.url) as teacher,
+    ):
+        while quiz.joined is None:
+            await asyncio.sleep(0.02)
+        proxy.lead_to(second.url)
+        proxy.cut()
+        await teacher.send("quiz_started")
+        async with asyncio.timeout(20):
+            async for frame in quiz.frames():
+                if frame["event"] == "quiz_started":
+                    break

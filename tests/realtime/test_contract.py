@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,10 +49,11 @@ async def test_every_example_is_understood_and_every_frame_that_comes_back_is_in
 async def _play(room: Room, teacher: Guest, ann: Guest, ben: Guest) -> None:
     world = room.world
     keep = {"join_code": room.opened.join_code}
-    people = ((teacher, world.teacher, "teacher"), (ann, world.pupils[0], "student"), (ben, world.pupils[1], "student"))
+    people = ((ann, world.pupils[0], "student"), (teacher, world.teacher, "teacher"), (ben, world.pupils[1], "student"))
     for guest, user, role in people:
         await _say(guest, "join", token=token(user, role, world.school), **keep)
         await guest.expect("joined")
+    await ann.expect("host")
     shown = list(world.questions)
     for word in TEACHER:
         fields: dict[str, dict[str, Any]] = {
@@ -63,7 +65,7 @@ async def _play(room: Room, teacher: Guest, ann: Guest, ben: Guest) -> None:
         }
         await _say(teacher, word, **fields.get(word, {}))
         if word != "pong":
-            await teacher.until(lambda frame, number=examples("say")[word]["id"]: frame.get("id") == number, word)
+            await teacher.until(_answers(word), word)
         if word == "quiz_started" and ann.frames[0]["rules"]["mode"] == "self_paced":
             await ann.expect("turn")
         if word == "question_restarted":
@@ -72,12 +74,15 @@ async def _play(room: Room, teacher: Guest, ann: Guest, ben: Guest) -> None:
             await teacher.until(lambda frame: frame.get("event") in {"histogram", "progress"})
         if word == "question_revealed":
             shown = shown[1:]
-    await ann.expect("host")
     await _say(teacher, "quiz_ended")
-    await ann.expect("result")
     await ann.expect("leaderboard")
+    await ann.expect("result")
     await _say(ann, "leave")
     assert await ann.closed() == 1000
+
+
+def _answers(word: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda frame: frame.get("id") == examples("say")[word]["id"]
 
 
 async def _say(guest: Guest, word: str, **fields: Any) -> None:
