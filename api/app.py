@@ -185,7 +185,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     for part in parts:
         base.include_router(part.router)
     app.include_router(base)
-    app.include_router(live.socket_router)
+    app.router.routes.extend(live.socket_routes)
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
     app.add_api_route("/", _landing, include_in_schema=False)
 

@@ -79,6 +79,7 @@ class Times:
 
     shown: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
+    joined: float = 0.0
 
 
 @dataclass
@@ -172,13 +173,14 @@ async def load(url: str, wish: Wish, postgres_url: str, pid: int) -> tuple[Times
         for session, users in seeded["rooms"].items()
     }
     rooms = [Room(session, who, seeded["school"]) for session, who in people.items()]
-    before = resident_kb(pid)
+    times = Times()
+    before, began = resident_kb(pid), time.perf_counter()
     gate = asyncio.Semaphore(8)
     await asyncio.gather(*(_enter(room, url, gate) for room in rooms))
     cost = (resident_kb(pid) - before) / wish.sockets
+    times.joined = (time.perf_counter() - began) / wish.sockets
     await asyncio.gather(*(room.start() for room in rooms))
     await asyncio.gather(*(_play(room, Times(), seeded["questions"][:1], wish) for room in rooms))
-    times = Times()
     await asyncio.gather(*(_play(room, times, seeded["questions"][1:], wish) for room in rooms))
     for room in rooms:
         for wire in room.wires:
@@ -237,12 +239,12 @@ def measure(wish: Wish, url: str) -> list[list[object]]:
     for kind in KINDS:
         with server(kind, url) as running:
             if running is None:
-                rows.append([kind, "not to be had", *[""] * 5])
+                rows.append([kind, "not to be had", *[""] * 6])
                 continue
             times, cost = uvloop.run(load(running[0], wish, url, running[1]))
         for name, values in (("fan-out", times.shown), ("answer", times.answered)):
             found = [percentile(values, share) * 1000 for share in (0.5, 0.95, 0.99)]
-            rows.append([kind, name, len(values), *found, cost])
+            rows.append([kind, name, len(values), *found, cost, 1 / times.joined])
     return rows
 
 
@@ -250,11 +252,14 @@ def main() -> None:
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="9,000 sockets in 300 rooms, and one room of 1,500")
+    parser.add_argument("--small", action="store_true", help="5 rooms of 30, and one of 100: does it run?")
     parser.add_argument("--only", choices=("rooms", "one"), help="only the many rooms, or only the one")
     wanted = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     many = Wish(300, 30, 3, 20) if wanted.full else Wish(30, 30, 3, 4)
     one = Wish(1, 1500, 3, 20) if wanted.full else Wish(1, 300, 3, 4)
+    if wanted.small:
+        many, one = Wish(5, 30, 2, 2), Wish(1, 100, 2, 2)
     folder = Path(tempfile.mkdtemp(prefix="edu-bench-"))
     postgres = PostgresServer(folder / "postgres")
     url = postgres.start()
@@ -264,7 +269,7 @@ def main() -> None:
             if wanted.only in (None, name):
                 played = f"{wish.rooms} rooms of {wish.pupils}, a question every {wish.period:g} s"
                 title = f"{played}; load of the machine {os.getloadavg()[0]:.0f}"
-                columns = ("milliseconds", "", "n", "p50", "p95", "p99", "kB a socket")
+                columns = ("milliseconds", "", "n", "p50", "p95", "p99", "kB a socket", "joins/s")
                 show(title, columns, measure(wish, url))
     finally:
         postgres.stop()

@@ -49,6 +49,10 @@ class Socket(Protocol):
         """Send a text frame; waits while the peer does not read."""
         ...
 
+    def send_now(self, text: str) -> Awaitable[None] | None:
+        """Send a text frame at once, or give what is to be awaited while the peer does not read."""
+        ...
+
     async def close(self, code: int, reason: str) -> None:
         """Close; never raises."""
         ...
@@ -69,7 +73,10 @@ class Connection:
         self._ended: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._expiry: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._pulse: asyncio.TimerHandle | None = None
+        self._reader: asyncio.Task[Any] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._gone = False
         self.renew(principal, seat)
 
     @property
@@ -93,12 +100,15 @@ class Connection:
 
     def offer(self, text: str) -> None:
         """Queue a frame that must arrive."""
-        if not self._outbox.put(text):
+        if self._outbox.put(text):
+            self._send_soon()
+        else:
             self.end(Close.SLOW, "slow")
 
     def offer_state(self, kind: str, text: str) -> None:
         """Queue a state frame in place of its predecessor."""
         self._outbox.put_state(kind, text)
+        self._send_soon()
 
     def wake(self, seconds: float, work: Callable[[], object]) -> None:
         """Call `work` later, unless the connection ends first; a newer call replaces an older one."""
@@ -110,58 +120,99 @@ class Connection:
         """Hang up soon; the first reason counts."""
         if not self._ended.done():
             self._ended.set_result((code, reason))
+            if self._reader is not None and self._reader is not asyncio.current_task():
+                self._reader.cancel()
 
     async def run(self, obey: Callable[[ClientMessage], Awaitable[None]]) -> None:
         """Live until one side hangs up; `obey` gets every frame, one after the other."""
-        tasks = [asyncio.create_task(work) for work in (self._read(obey), self._write(), self._beat())]
-        awaited: list[asyncio.Future[Any]] = [*tasks, self._ended]
+        self._reader = asyncio.current_task()
+        self._beat(self._limits.first_pings_s)
         try:
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            await self._read(obey)
+        except asyncio.CancelledError:
+            if not self._ended.done() or self._reader is None:
+                raise
+            self._reader.uncancel()
+        except Disconnected:
+            self._gone = True
+        except Exception as error:
+            log.error("live connection failed", exc_info=error)
+            self.end(Close.INTERNAL, "internal")
         finally:
-            await self._stop(tasks)
-        if self._ended.done():
-            code, reason = self._ended.result()
-            if code == Close.BYE:
-                await self._say_last()
-            await self._hang_up(code, reason)
+            self._reader = None
+            self._stop()
 
-    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
-        for timer in (self._expiry, self._alarm, *self._timers):
+    def _stop(self) -> None:
+        for timer in (self._expiry, self._alarm, self._pulse):
             if timer is not None:
                 timer.cancel()
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception) and not isinstance(outcome, Disconnected):
-                log.error("live connection failed", exc_info=outcome)
-                self.end(Close.INTERNAL, "internal")
+        if self._writer is not None:
+            self._writer.cancel()
 
-    async def _say_last(self) -> None:
+    async def hang_up(self) -> None:
+        """Close the socket, after `run`; who does not read has a while to see why."""
+        if not self._ended.done() or self._gone:
+            return
+        code, reason = self._ended.result()
         with contextlib.suppress(TimeoutError, Disconnected):
             async with asyncio.timeout(self._limits.close_s):
-                while (text := self._outbox.take_log()) is not None:
+                while code == Close.BYE and (text := self._outbox.next_log()) is not None:
                     await self._socket.send(text)
-
-    async def _hang_up(self, code: int, reason: str) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.close_s):
                 await self._socket.close(code, reason)
 
-    async def _write(self) -> None:
-        while True:
-            await self._socket.send(await self._outbox.take())
+    def _send_soon(self) -> None:
+        """Write what waits at once where the peer reads, else go on in the background."""
+        if self._writer is not None or self._gone:
+            return
+        try:
+            while (text := self._outbox.next()) is not None:
+                rest = self._socket.send_now(text)
+                if rest is not None:
+                    self._writer = asyncio.create_task(self._write(rest))
+                    self._writer.add_done_callback(self._wrote)
+                    return
+        except Disconnected:
+            self._lose()
 
-    async def _beat(self) -> None:
+    async def _write(self, rest: Awaitable[None]) -> None:
+        with contextlib.suppress(Disconnected):
+            await rest
+            while (text := self._outbox.next()) is not None:
+                await self._socket.send(text)
+            return
+        self._lose()
+
+    def _wrote(self, task: asyncio.Task[None]) -> None:
+        self._writer = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("live connection failed", exc_info=error)
+            self.end(Close.INTERNAL, "internal")
+
+    def _lose(self) -> None:
+        """The other side is gone."""
+        self._gone = True
+        self.end(Close.INTERNAL, "gone")
+
+    def _beat(self, first: tuple[float, ...] = ()) -> None:
         """Ping a few times at the beginning, to know the way, and then at the pace of the heartbeat."""
-        for delay in self._limits.first_pings_s:
-            self._timers.append(self._loop.call_later(delay, self._ping))
-        while True:
-            await asyncio.sleep(self._limits.ping_s)
-            sent = self._loop.time()
-            self._ping()
-            await asyncio.sleep(self._limits.pong_s)
-            if self._heard < sent and self._socket.beats:
-                self.end(Close.SILENT, "silent")
+        if first:
+            pause = min(first[0], self._limits.ping_s)
+            self._pulse = self._loop.call_later(pause, self._ping_and, first[1:])
+        else:
+            self._pulse = self._loop.call_later(self._limits.ping_s, self._expect)
+
+    def _ping_and(self, first: tuple[float, ...]) -> None:
+        self._ping()
+        self._beat(first)
+
+    def _expect(self) -> None:
+        self._ping()
+        self._pulse = self._loop.call_later(self._limits.pong_s, self._check, self._loop.time())
+
+    def _check(self, sent: float) -> None:
+        if self._heard < sent and self._socket.beats:
+            self.end(Close.SILENT, "silent")
+        self._beat()
 
     def _ping(self) -> None:
         nonce = secrets.randbits(32)

@@ -144,7 +144,14 @@ class LiveHub:
 
     async def serve(self, socket: Socket, guard: Guard | None = None) -> None:
         """An accepted socket, from its first frame to its end."""
-        await self._spawn(self._serve(socket, guard))
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)  # a stop waits for it
+        try:
+            await self._serve(socket, guard)
+        finally:
+            if task is not None:
+                self._tasks.discard(task)
 
     async def _serve(self, socket: Socket, guard: Guard | None) -> None:
         with sockets.track_inprogress():
@@ -186,6 +193,7 @@ class LiveHub:
             await member.run(lambda frame: self._desk.obey(room, member, frame))
         finally:
             room.leave(member, on_purpose=member.said_goodbye)
+        await member.hang_up()
 
     async def _welcome(self, room: Room, member: Connection, join: Join) -> Joined:
         if member.teaches:

@@ -7,7 +7,7 @@ What belongs to the school's record too (started, displayed, ended) is written b
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -33,13 +33,19 @@ from quiz_questions p join questions q on q.id = p.question_id
 where p.quiz_id = %(quiz)s and p.quiz_version = %(version)s order by p.position"""
 _SINCE = "select frame::text as frame from live_log where session_id = %(session)s and off > %(off)s order by off"
 _HEADS = "select session_id, version from live_sessions where session_id = any(%(sessions)s)"
-_SWAP = """
-update live_sessions set version = %(after)s, state = %(state)s::jsonb, closes_at = %(closes_at)s
-where session_id = %(session)s and version = %(before)s"""
-_APPEND = "insert into live_log (session_id, off, frame) values (%(session)s, %(off)s, %(frame)s::jsonb)"
-_STARTED = "update quiz_sessions set started_at = to_timestamp(%(at)s / 1000.0) where id = %(session)s"
-_ENDED = """
-update quiz_sessions set ended_at = greatest(started_at, to_timestamp(%(at)s / 1000.0)) where id = %(session)s"""
+_APPEND = """
+with swapped as (
+    update live_sessions set version = %(after)s, state = %(state)s::jsonb, closes_at = %(closes_at)s
+    where session_id = %(session)s and version = %(before)s returning session_id),
+logged as (
+    insert into live_log (session_id, off, frame) select session_id, off, frame::jsonb
+    from swapped, unnest(%(offs)s::bigint[], %(frames)s::text[]) as f (off, frame)),
+timed as (
+    update quiz_sessions set started_at = coalesce(to_timestamp(%(started)s::bigint / 1000.0), started_at),
+        ended_at = coalesce(greatest(started_at, to_timestamp(%(ended)s::bigint / 1000.0)), ended_at)
+    where id = (select session_id from swapped)
+      and (%(started)s::bigint is not null or %(ended)s::bigint is not null))
+select count(*) as won from swapped"""
 _QUIZ = """
 select z.id, z.quiz_version from quizzes z
 where z.id = %(quiz)s and (z.school_id is null or z.school_id = %(school)s) and z.deleted_at is null
@@ -147,31 +153,37 @@ class SessionLog:
         self, sitting: Sitting, state: State, events: Sequence[LogFrame], actor: int | None = None
     ) -> bool:
         """Append events decided on `state`, all or none; False when another command was first."""
-        session_id, after = sitting.session_id, fold(events, state)
-        swap = {"session": session_id, "before": state.off, "after": after.off, "state": encode(after)}
-        swap["closes_at"] = after.closes_at
-        rows = [{"session": session_id, "off": event.off, "frame": encode(event)} for event in events]
+        values = _appended(sitting.session_id, state, events)
         async with self._postgres.transaction() as connection:
-            if (await connection.execute(_SWAP, swap)).rowcount != 1:
-                return False
-            await connection.cursor().executemany(_APPEND, rows)
-            await _keep_times(connection, session_id, events)
-            if self._chronicle is not None:
-                await self._chronicle(connection, sitting, events, actor)
-        return True
+            async with connection.pipeline():
+                cursor = await connection.execute(_APPEND, values)
+                if self._chronicle is not None:
+                    await self._chronicle(connection, sitting, events, actor)
+                row = await cursor.fetchone()
+            won = row is not None and row["won"] == 1
+            if not won:
+                await connection.rollback()
+        return won
+
+
+def _appended(session_id: int, state: State, events: Sequence[LogFrame]) -> dict[str, Any]:
+    after = fold(events, state)
+    return {
+        "session": session_id,
+        "before": state.off,
+        "after": after.off,
+        "state": encode(after),
+        "closes_at": after.closes_at,
+        "offs": [event.off for event in events],
+        "frames": [encode(event) for event in events],
+        "started": next((event.at for event in events if isinstance(event, QuizStarted)), None),
+        "ended": next((event.at for event in events if isinstance(event, QuizEnded)), None),
+    }
 
 
 async def _one(connection: Connection, query: str, **parameters: Any) -> dict[str, Any] | None:
     cursor = await connection.execute(query, parameters)
     return await cursor.fetchone()
-
-
-async def _keep_times(connection: Connection, session_id: int, events: Iterable[LogFrame]) -> None:
-    for event in events:
-        if isinstance(event, QuizStarted):
-            await connection.execute(_STARTED, {"session": session_id, "at": event.at})
-        if isinstance(event, QuizEnded):
-            await connection.execute(_ENDED, {"session": session_id, "at": event.at})
 
 
 def _question(row: dict[str, Any]) -> Question:

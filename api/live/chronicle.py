@@ -13,10 +13,13 @@ from core.postgres import Connection
 from core.settings import Settings
 from ingestion.partitions import ensure_months, month_of
 from ingestion.pipelines import CHANNEL
-from ingestion.staging import EventRow, store_events
+from ingestion.staging import EVENT_COLUMNS
 from realtime.protocol import LogFrame, QuestionDisplayed, QuizEnded, QuizStarted
 from realtime.session import Sitting
 
+_INSERT = f"""
+insert into events ({", ".join(EVENT_COLUMNS)}) values ({", ".join(f"%({name})s" for name in EVENT_COLUMNS)})
+on conflict do nothing"""
 _TOLD = {QuizStarted: "start_time", QuestionDisplayed: "display_time", QuizEnded: "end_time"}
 
 
@@ -34,33 +37,34 @@ class Chronicler:
         rows = [_row(sitting, event, actor) for event in events if type(event) in _TOLD]
         if not rows:
             return
-        months = {month_of(row.occurred_at) for row in rows} - self._months
+        months = {month_of(row["occurred_at"]) for row in rows} - self._months
         if months:
             await ensure_months(connection, months, ["events"])
-        await store_events(connection, rows)
+        for row in rows:
+            await connection.execute(_INSERT, row)
         if self._notify:
             await connection.execute("select pg_notify(%s, '')", (CHANNEL,))
         self._months |= months
 
 
-def _row(sitting: Sitting, event: LogFrame, actor: int | None) -> EventRow:
+def _row(sitting: Sitting, event: LogFrame, actor: int | None) -> dict[str, Any]:
     moment = datetime.fromtimestamp(event.at / 1000, UTC)
     props: dict[str, Any] = {"quiz_id": sitting.quiz_id, _TOLD[type(event)]: moment}
     question = event.question_id if isinstance(event, QuestionDisplayed) else None
     if question is not None:
         props["question_id"] = question
-    return EventRow(
-        event_id=derived_id(moment, sitting.school_id, "live", sitting.session_id, event.off),
-        school_id=sitting.school_id,
-        user_id=actor,
-        classroom_id=sitting.classroom_id,
-        quiz_id=sitting.quiz_id,
-        session_id=sitting.session_id,
-        question_id=question,
-        event_name=str(type(event).__struct_config__.tag),
-        schema_version=1,
-        app="whiteboard",
-        occurred_at=moment,
-        client_id=None,
-        props=msgspec.json.encode(props).decode(),
-    )
+    return {
+        "event_id": derived_id(moment, sitting.school_id, "live", sitting.session_id, event.off),
+        "school_id": sitting.school_id,
+        "user_id": actor,
+        "classroom_id": sitting.classroom_id,
+        "quiz_id": sitting.quiz_id,
+        "session_id": sitting.session_id,
+        "question_id": question,
+        "event_name": str(type(event).__struct_config__.tag),
+        "schema_version": 1,
+        "app": "whiteboard",
+        "occurred_at": moment,
+        "client_id": None,
+        "props": msgspec.json.encode(props).decode(),
+    }

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, WebSocket
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
-from starlette.websockets import WebSocketDisconnect
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
 from api.audit.trail import Trail, audited
-from api.deps import get_services, require
+from api.deps import require
 from api.envelope import Envelope, ok
 from api.fields import Body, Id
 from api.live.service import LiveDoor
+from api.live.socket import QuizSocket
 from api.principal import Principal
 from core.errors import InvalidField, Unavailable
-from realtime.connection import Disconnected
 from realtime.hub import Guard
 from realtime.protocol import SUBPROTOCOLS, Rules
 
 SOCKET_PATH = "/ws/quiz"
 router = APIRouter(prefix="/live", tags=["live"])
-socket_router = APIRouter()
 
 
 class NewLiveSession(Body):
@@ -58,7 +57,8 @@ class LiveSession(BaseModel):
 
 def get_door(connection: HTTPConnection) -> LiveDoor:
     """The live door that `api/app.py` opened."""
-    door = get_services(connection).extra.get("live")
+    services = getattr(connection.app.state, "services", None)
+    door = services.extra.get("live") if services else None
     if not isinstance(door, LiveDoor):
         raise Unavailable("This server holds no live quizzes.")
     return door
@@ -80,9 +80,9 @@ async def open_session(
     return ok(LiveSession(session_id=opened.session_id, join_code=opened.join_code), "Live quiz opened.")
 
 
-@socket_router.websocket(SOCKET_PATH)
-async def quiz_socket(websocket: WebSocket, door: DoorDep) -> None:
-    """A live quiz; the first frame says who comes (realtime/protocol.py)."""
+async def quiz_socket(websocket: WebSocket) -> None:
+    """A live quiz; the first frame says who comes (realtime/protocol)."""
+    door = get_door(websocket)
     headers = websocket.headers
     if not door.admits(headers.get("origin"), headers.get("host")):
         await websocket.close()
@@ -108,32 +108,5 @@ def _guard(door: LiveDoor, websocket: WebSocket) -> Guard | None:
     return guess and (lambda caller: guess(websocket, "join_code", str(caller.user_id)))
 
 
-class QuizSocket:
-    """Starlette's socket in the form that `realtime` asks for."""
-
-    def __init__(self, websocket: WebSocket, *, beats: bool) -> None:
-        self._websocket = websocket
-        self.beats = beats
-
-    async def receive(self) -> str:
-        """The next message; bytes are read as UTF-8."""
-        try:
-            message = await self._websocket.receive()
-        except (WebSocketDisconnect, RuntimeError) as error:
-            raise Disconnected from error
-        if message["type"] != "websocket.receive":
-            raise Disconnected
-        text = message.get("text")
-        return str(message["bytes"], errors="replace") if text is None else str(text)
-
-    async def send(self, text: str) -> None:
-        """Send a text frame."""
-        try:
-            await self._websocket.send_text(text)
-        except (WebSocketDisconnect, RuntimeError) as error:
-            raise Disconnected from error
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close, if it is not closed."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await self._websocket.close(code, reason)
+socket_routes = [WebSocketRoute(SOCKET_PATH, quiz_socket)]
+"""Without FastAPI's dependencies, which would be kept for as long as a socket is open."""

@@ -79,6 +79,7 @@ async def _play(room: Room, teacher: Guest, ann: Guest, ben: Guest) -> None:
     await ann.expect("result")
     await _say(ann, "leave")
     assert await ann.closed() == 1000
+    await teacher.expect("quiz_ended")
 
 
 def _answers(word: str) -> Callable[[dict[str, Any]], bool]:
