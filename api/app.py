@@ -214,7 +214,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
     for part in parts:
         base.include_router(part.router)
     app.include_router(base)
-    app.include_router(live.socket_router)
+    app.router.routes.extend(live.socket_routes)
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
     app.add_api_route("/", _landing, include_in_schema=False)
 
@@ -351,7 +351,8 @@ async def _fed(
             postman=postman,
             school_logins=SchoolLogins(record, accounts, issuers(settings), Sealer(sessions.secret, FLOW_PURPOSE)),
         )
-        door = live_door(settings, record, partial(authenticate_person, services), writer, services.audit)
+        person = partial(authenticate_person, services)
+        door = live_door(settings, record, person, writer, services.audit, services.engine)
         sessions.revocations.listeners.append(door.hub.expel)
         services.extra = {"live": door}
         await stack.enter_async_context(door.hub)

@@ -1,10 +1,12 @@
-"""Live quizzes: how soon a class sees a question, and how soon a pupil's answer is acknowledged (after its commit).
+"""Live quizzes: how soon a class sees a question, how soon an answer is acknowledged, what a socket costs.
 
-    python -m benchmarks.live --rooms 10 --pupils 30 --questions 5
+    python -m benchmarks.live              a short run: 30 rooms of 30, and one of 300
+    python -m benchmarks.live --full       300 rooms of 30 (9,000 sockets), and one of 1,500
 
-One server process (uvicorn, websockets-sansio, real Postgres with fsync), all clients in another; loopback.
-Fan-out: from the teacher's command to a pupil's frame. Answer: from a pupil's frame to its acknowledgement, all
-pupils of all rooms answering at once. Times in milliseconds.
+One server process (uvicorn, websockets-sansio, real Postgres with fsync), all clients in this one. Each room shows a
+question every `period` seconds and its pupils answer at random moments of the first half. Fan-out: from the teacher's
+command to a pupil's frame. Answer: from a pupil's frame to its acknowledgement, after the commit. Beside it in the same
+run, with the same client: a bare `websockets` server and `ws` on node, which only pass frames on. Milliseconds.
 """
 
 from __future__ import annotations
@@ -12,171 +14,265 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
+import os
+import random
+import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import uvloop
-from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.live_peers import node_server
+from benchmarks.live_wire import Wire
 from benchmarks.table import percentile, show
 from core.postgres import Postgres, migrate
 from core.postgres_server import PostgresServer
-from realtime.pacing import Limits
-from tests.realtime.nodes import running_node
-from tests.realtime.world import World, build_world, token
+from tests.realtime.world import token
 
-BOUND_MS = 50
-"""What the design allows a live message."""
+_SEED = """
+with school as (insert into schools (name) values ('Bench') returning id),
+teacher as (insert into users (school_id, role, name) select id, 'teacher', 'T' from school returning id, school_id),
+quiz as (insert into quizzes (school_id, title) select id, 'Numbers' from school returning id, school_id),
+asked as (
+    insert into questions (school_id, title, qtype, options, answer_key)
+    select quiz.school_id, '2 + 2 = ? (' || n || ')', 'single_choice',
+           '[{"key":"A","text":"three"},{"key":"B","text":"four"},{"key":"C","text":"five"}]', 'B'
+    from quiz, generate_series(1, %(questions)s) n returning id),
+placed as (
+    insert into quiz_questions (quiz_id, quiz_version, position, question_id)
+    select quiz.id, 1, row_number() over (order by asked.id), asked.id from quiz, asked returning question_id),
+rooms as (
+    insert into classrooms (school_id, teacher_id, name) select school_id, id, n::text
+    from teacher, generate_series(1, %(rooms)s) n returning id, school_id),
+pupils as (
+    insert into users (school_id, role, name) select id, 'student', 'Pupil ' || n
+    from school, generate_series(1, %(rooms)s * %(pupils)s) n returning id, school_id),
+numbered as (select id, row_number() over () - 1 as n from pupils),
+classes as (select id, school_id, row_number() over () - 1 as n from rooms),
+enrolled as (
+    insert into enrolments (school_id, classroom_id, user_id)
+    select c.school_id, c.id, p.id from numbered p join classes c on c.n = p.n / %(pupils)s
+    returning classroom_id, user_id),
+sittings as (
+    insert into quiz_sessions (school_id, classroom_id, quiz_id, mode)
+    select rooms.school_id, rooms.id, quiz.id, 'live' from rooms, quiz returning id, classroom_id),
+live as (
+    insert into live_sessions (session_id, join_code, state)
+    select id, 'C' || id, '{}' from sittings returning session_id)
+select (select school_id from teacher) as school, (select id from teacher) as teacher,
+       (select array_agg(question_id order by question_id) from placed) as questions,
+       (select json_object_agg(s.id, (select array_agg(user_id) from enrolled e where e.classroom_id = s.classroom_id))
+        from sittings s) as rooms
+"""
 
 
-async def serve(url: str, pipe: Connection) -> None:
-    """A node in its own process, until the pipe says stop."""
-    postgres = Postgres(url, 10)
-    await postgres.open()
-    async with running_node(postgres, limits=Limits()) as node:
-        pipe.send(node.url)
-        while not pipe.poll():
-            await asyncio.sleep(0.1)
-        pipe.send(resident_mb())
-    await postgres.close()
+@dataclass
+class Times:
+    """What was measured, in seconds."""
+
+    shown: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+    joined: float = 0.0
 
 
-def resident_mb() -> float:
-    """Resident memory of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+@dataclass
+class Room:
+    """One class: the teacher's socket first, then its pupils'."""
 
+    session_id: int
+    people: list[tuple[int, str]]
+    school: int
+    wires: list[Wire] = field(default_factory=list)
 
-def server_process(url: str, pipe: Connection) -> None:
-    """The entry of the server process."""
-    uvloop.run(serve(url, pipe))
-
-
-class Class:
-    """One room with its sockets."""
-
-    def __init__(self, world: World, session_id: int) -> None:
-        self.world = world
-        self.session_id = session_id
-        self.pupils: list[ClientConnection] = []
-
-    async def enter(self, stack: AsyncExitStack, url: str) -> None:
+    async def enter(self, url: str) -> None:
         """Everybody joins."""
-        school = self.world.school
-        self.teacher = await self._join(stack, url, token(self.world.teacher, "teacher", school, 60))
-        texts = [token(pupil, "student", school, 60) for pupil in self.world.pupils]
-        self.pupils = [await self._join(stack, url, text) for text in texts]
+        for user, role in self.people:
+            wire = await Wire.connect(url)
+            done = asyncio.get_running_loop().create_future()
+            wire.heard = _waiter(b'"joined"', done)
+            text = token(user, role, self.school, 120)
+            wire.send(json.dumps({"token": text, "session_id": self.session_id}))
+            await done
+            wire.heard = _ignore
+            self.wires.append(wire)
 
-    async def _join(self, stack: AsyncExitStack, url: str, text: str) -> ClientConnection:
-        socket = await stack.enter_async_context(connect(url, compression=None))
-        await socket.send(json.dumps({"token": text, "session_id": self.session_id}))
-        await until(socket, "joined")
-        return socket
+    async def start(self) -> None:
+        """The teacher begins."""
+        await self._all_hear('{"event":"quiz_started"}', b'"quiz_started"')
 
-    async def show(self, question_id: int) -> list[float]:
-        """The teacher shows a question; when each pupil has it."""
+    async def play(self, question_id: int, window: float, times: Times) -> None:
+        """The question is shown, and all answer within the window."""
+        frame = json.dumps({"event": "question_displayed", "question_id": question_id, "pad": "x" * 120})
+        times.shown += await self._all_hear(frame, b'"question_displayed"')
+        times.answered += await asyncio.gather(*(_answer(wire, question_id, window) for wire in self.wires[1:]))
+
+    async def _all_hear(self, frame: str, event: bytes) -> list[float]:
+        loop = asyncio.get_running_loop()
+        waiting = [loop.create_future() for _ in self.wires]
+        for wire, done in zip(self.wires, waiting, strict=True):
+            wire.heard = _waiter(event, done)
         began = time.perf_counter()
-        await self.teacher.send(json.dumps({"event": "question_displayed", "question_id": question_id}))
-        return list(await asyncio.gather(*(self._seen(pupil, began) for pupil in self.pupils)))
-
-    async def _seen(self, pupil: ClientConnection, began: float) -> float:
-        await until(pupil, "question_displayed")
-        return time.perf_counter() - began
-
-    async def answer(self, question_id: int) -> list[float]:
-        """All pupils answer at once; when each is acknowledged."""
-        return list(await asyncio.gather(*(self._acknowledged(pupil, question_id) for pupil in self.pupils)))
-
-    async def _acknowledged(self, pupil: ClientConnection, question_id: int) -> float:
-        began = time.perf_counter()
-        await pupil.send(json.dumps({"event": "answer_submitted", "question_id": question_id, "answer": "B"}))
-        ack = await until(pupil, "answer_ack")
-        if ack["status"] != "accepted":
-            raise RuntimeError(f"not accepted: {ack}")
-        return time.perf_counter() - began
+        self.wires[0].send(frame)
+        moments = await asyncio.wait_for(asyncio.gather(*waiting), 60)
+        return [moment - began for moment in moments[1:]]
 
 
-async def until(socket: ClientConnection, event: str) -> dict[str, Any]:
-    """The next frame of this event."""
-    while True:
-        frame: dict[str, Any] = json.loads(await socket.recv())
-        if frame.get("event") == event:
-            return frame
-        if frame.get("event") == "error":
-            raise RuntimeError(str(frame))
+def _ignore(_: bytes) -> None:
+    """Nobody waits."""
 
 
-async def measure(url: str, postgres_url: str, rooms: int, pupils: int, questions: int) -> dict[str, list[float]]:
-    """Run the quizzes; the times in seconds."""
-    postgres = Postgres(postgres_url, 4)
+def _waiter(event: bytes, done: asyncio.Future[float]):  # type: ignore[no-untyped-def]
+    def heard(text: bytes) -> None:
+        if event in text[:40] and not done.done():
+            done.set_result(time.perf_counter())
+
+    return heard
+
+
+async def _answer(wire: Wire, question_id: int, window: float) -> float:
+    await asyncio.sleep(random.random() * window)
+    done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    wire.heard = _waiter(b'"answer_ack"', done)
+    began = time.perf_counter()
+    wire.send(json.dumps({"event": "answer_submitted", "question_id": question_id, "answer": "B"}))
+    return await asyncio.wait_for(done, 60) - began
+
+
+@dataclass
+class Wish:
+    """How large and how long."""
+
+    rooms: int
+    pupils: int
+    rounds: int
+    period: float
+
+    @property
+    def sockets(self) -> int:
+        """Teachers included."""
+        return self.rooms * (self.pupils + 1)
+
+
+async def load(url: str, wish: Wish, postgres_url: str, pid: int) -> tuple[Times, float]:
+    """Play; the times, and the kilobytes that a socket cost the server."""
+    postgres = Postgres(postgres_url, 2)
     await postgres.open()
-    times: dict[str, list[float]] = {"fan-out, one room": [], "fan-out, all rooms at once": [], "answer": []}
-    async with AsyncExitStack() as stack:
-        classes = [await _class(postgres, pupils, questions) for _ in range(rooms)]
-        for one in classes:
-            await one.enter(stack, url)
-            await one.teacher.send(json.dumps({"event": "quiz_started"}))
-        for number in range(questions):
-            for shown in await asyncio.gather(*(one.show(one.world.questions[number]) for one in classes)):
-                times["fan-out, all rooms at once"] += shown
-            for answered in await asyncio.gather(*(one.answer(one.world.questions[number]) for one in classes)):
-                times["answer"] += answered
-        for one in classes:
-            times["fan-out, one room"] += await one.show(one.world.questions[questions])
+    seeded = await postgres.fetch_one(_SEED, {"rooms": wish.rooms, "pupils": wish.pupils, "questions": wish.rounds + 1})
+    await postgres.fetch("analyze")
     await postgres.close()
-    return times
+    assert seeded is not None
+    people = {
+        int(session): [(seeded["teacher"], "teacher"), *((user, "student") for user in users)]
+        for session, users in seeded["rooms"].items()
+    }
+    rooms = [Room(session, who, seeded["school"]) for session, who in people.items()]
+    times = Times()
+    before, began = resident_kb(pid), time.perf_counter()
+    gate = asyncio.Semaphore(8)
+    await asyncio.gather(*(_enter(room, url, gate) for room in rooms))
+    cost = (resident_kb(pid) - before) / wish.sockets
+    times.joined = (time.perf_counter() - began) / wish.sockets
+    await asyncio.gather(*(room.start() for room in rooms))
+    await asyncio.gather(*(_play(room, Times(), seeded["questions"][:1], wish) for room in rooms))
+    await asyncio.gather(*(_play(room, times, seeded["questions"][1:], wish) for room in rooms))
+    for room in rooms:
+        for wire in room.wires:
+            wire.close()
+    return times, cost
 
 
-async def _class(postgres: Postgres, pupils: int, questions: int) -> Class:
-    world = await build_world(postgres, pupils, questions + 1)
-    row = await postgres.fetch_one(
-        "with s as (insert into quiz_sessions (school_id, classroom_id, quiz_id, mode)"
-        " values (%s, %s, %s, 'live') returning id)"
-        " insert into live_sessions (session_id, join_code, state) select id, id::text, '{}' from s"
-        " returning session_id",
-        [world.school, world.classroom, world.quiz],
-    )
-    if row is None:
-        raise RuntimeError("no session")
-    return Class(world, row["session_id"])
+async def _enter(room: Room, url: str, gate: asyncio.Semaphore) -> None:
+    async with gate:
+        await room.enter(url)
 
 
-def report(times: dict[str, list[float]]) -> list[list[object]]:
-    """A row for each kind of time: how many, p50, p95, p99, and p95 beside the bound of the design."""
-    return [
-        [name, len(values), *(percentile(values, share) * 1000 for share in (0.5, 0.95, 0.99)), BOUND_MS]
-        for name, values in times.items()
-    ]
+async def _play(room: Room, times: Times, questions: list[int], wish: Wish) -> None:
+    await asyncio.sleep(random.random() * wish.period)
+    for question in questions:
+        began = time.perf_counter()
+        await room.play(question, wish.period / 2, times)
+        await asyncio.sleep(max(0.0, wish.period - (time.perf_counter() - began)))
+
+
+def resident_kb(pid: int) -> int:
+    """Resident memory of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
+@contextmanager
+def server(kind: str, postgres_url: str) -> Iterator[tuple[str, int] | None]:
+    """One of the servers in a process of its own: its address and its process."""
+    folder = None
+    if kind == "ws (node)":
+        found = node_server()
+        if found is None:
+            yield None
+            return
+        process, folder = found
+    else:
+        module = ["benchmarks.live_node", postgres_url] if kind == "ours" else ["benchmarks.live_peers"]
+        process = subprocess.Popen([sys.executable, "-m", *module], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), process.pid
+    finally:
+        process.kill()
+        process.wait()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+KINDS = ("ours", "websockets (bare)", "ws (node)")
+
+
+def measure(wish: Wish, url: str) -> list[list[object]]:
+    """A row for each server and kind of time."""
+    rows: list[list[object]] = []
+    for kind in KINDS:
+        with server(kind, url) as running:
+            if running is None:
+                rows.append([kind, "not to be had", *[""] * 6])
+                continue
+            times, cost = uvloop.run(load(running[0], wish, url, running[1]))
+        for name, values in (("fan-out", times.shown), ("answer", times.answered)):
+            found = [percentile(values, share) * 1000 for share in (0.5, 0.95, 0.99)]
+            rows.append([kind, name, len(values), *found, cost, 1 / times.joined])
+    return rows
 
 
 def main() -> None:
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("rooms", 10), ("pupils", 30), ("questions", 5)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--full", action="store_true", help="9,000 sockets in 300 rooms, and one room of 1,500")
+    parser.add_argument("--small", action="store_true", help="5 rooms of 30, and one of 100: does it run?")
+    parser.add_argument("--only", choices=("rooms", "one"), help="only the many rooms, or only the one")
     wanted = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    many = Wish(300, 30, 3, 20) if wanted.full else Wish(30, 30, 3, 4)
+    one = Wish(1, 1500, 3, 20) if wanted.full else Wish(1, 300, 3, 4)
+    if wanted.small:
+        many, one = Wish(5, 30, 2, 2), Wish(1, 100, 2, 2)
     folder = Path(tempfile.mkdtemp(prefix="edu-bench-"))
-    server = PostgresServer(folder / "postgres")
-    url = server.start()
+    postgres = PostgresServer(folder / "postgres")
+    url = postgres.start()
     try:
         migrate(url)
-        ours, theirs = multiprocessing.get_context("spawn").Pipe()
-        node = multiprocessing.get_context("spawn").Process(target=server_process, args=(url, theirs))
-        node.start()
-        address = ours.recv()
-        times = asyncio.run(measure(address, url, wanted.rooms, wanted.pupils, wanted.questions))
-        ours.send("stop")
-        title = f"{wanted.rooms} rooms x {wanted.pupils} pupils; server {ours.recv():.0f} MB resident"
-        node.join()
-        show(title, ("milliseconds", "n", "p50", "p95", "p99", "bound"), report(times))
+        for name, wish in (("rooms", many), ("one", one)):
+            if wanted.only in (None, name):
+                played = f"{wish.rooms} rooms of {wish.pupils}, a question every {wish.period:g} s"
+                title = f"{played}; load of the machine {os.getloadavg()[0]:.0f}"
+                columns = ("milliseconds", "", "n", "p50", "p95", "p99", "kB a socket", "joins/s")
+                show(title, columns, measure(wish, url))
     finally:
-        server.stop()
+        postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -49,10 +50,19 @@ class Postgres:
             yield connection
 
     async def fetch(self, query: str, parameters: Any = None) -> list[DictRow]:
-        """All rows of one statement (a placeholder is `%s` or `%(name)s`)."""
-        async with self.transaction() as connection:
-            cursor = await connection.execute(query, parameters)
-            return await cursor.fetchall() if cursor.description else []
+        """All rows of one statement (a placeholder is `%s` or `%(name)s`); it is a transaction of its own.
+
+        Without BEGIN and COMMIT around it: one way to the record and back instead of three."""
+        async with connected(), self.pool.connection() as connection:
+            await connection.set_autocommit(True)
+            try:
+                cursor = await connection.execute(query, parameters)
+                return await cursor.fetchall() if cursor.description else []
+            finally:
+                if connection.info.transaction_status is TransactionStatus.IDLE:
+                    await connection.set_autocommit(False)
+                else:
+                    await connection.close()
 
     async def fetch_one(self, query: str, parameters: Any = None) -> DictRow | None:
         """The first row of one statement, or None."""

@@ -10,11 +10,13 @@ import yaml
 
 from core import errors
 from core.settings import Settings
+from docs import asyncapi
 from engine.model.document import DEEPEST, LARGEST, MOST
 from engine.model.templates import MEGABYTES, SECONDS
 from ingestion.failpoints import ARROWS
 
 _FOLDER = Path(__file__).resolve().parent / "reference"
+_YAML_NOTE = "# Made by `make docs` from the code; do not edit.\n"
 _NOTE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +77,7 @@ def pages() -> dict[str, str]:
         "models.md": _NOTE + _models(),
         "model-keys.md": _NOTE + _model_keys(),
         "arrows.md": _NOTE + _arrows(),
+        "asyncapi.yaml": _YAML_NOTE + asyncapi.document(),
     }
 
 

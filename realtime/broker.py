@@ -32,13 +32,18 @@ class AnswersCame(Notice, frozen=True, tag="answers"):
 
 
 class PeopleHere(Notice, frozen=True, tag="people"):
-    """The pupils on this node; `ask` wants the other nodes to tell theirs."""
+    """The pupils and teachers on this node; `ask` wants the other nodes to tell theirs."""
 
     people: tuple[Present, ...]
+    teachers: tuple[Present, ...] = ()
     ask: bool = False
 
 
-AnyNotice: TypeAlias = LogGrew | AnswersCame | PeopleHere
+class PeopleChanged(Notice, frozen=True, tag="kicked"):
+    """Somebody was sent out, or may come back."""
+
+
+AnyNotice: TypeAlias = LogGrew | AnswersCame | PeopleHere | PeopleChanged
 Deliver: TypeAlias = Callable[[AnyNotice], None]
 
 

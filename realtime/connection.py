@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -19,11 +20,13 @@ from realtime.protocol import (
     Correlation,
     Error,
     Join,
+    Ping,
     decode_client,
     decode_join,
     encode,
 )
 from realtime.roster import Principal, Role, Seat
+from realtime.roundtrips import RoundTrips
 
 
 class Disconnected(Exception):
@@ -33,12 +36,21 @@ class Disconnected(Exception):
 class Socket(Protocol):
     """An accepted WebSocket; all but close raise `Disconnected` when the other side is gone."""
 
+    @property
+    def beats(self) -> bool:
+        """Whether the client speaks our version by name, heartbeat included; the design's own clients do not."""
+        ...
+
     async def receive(self) -> str:
         """The next message."""
         ...
 
     async def send(self, text: str) -> None:
         """Send a text frame; waits while the peer does not read."""
+        ...
+
+    def send_now(self, text: str) -> Awaitable[None] | None:
+        """Send a text frame at once, or give what is to be awaited while the peer does not read."""
         ...
 
     async def close(self, code: int, reason: str) -> None:
@@ -51,6 +63,7 @@ class Connection:
 
     def __init__(self, socket: Socket, limits: Limits, principal: Principal, seat: Seat) -> None:
         self.seat, self.principal = seat, principal
+        self.trips = RoundTrips()
         self._socket = socket
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -59,12 +72,22 @@ class Connection:
         self._heard = self._loop.time()
         self._ended: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._expiry: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._pulse: asyncio.TimerHandle | None = None
+        self._reader: asyncio.Task[Any] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._gone = False
         self.renew(principal, seat)
 
     @property
     def teaches(self) -> bool:
         """Whether the person may command the room."""
         return self.seat.role is Role.TEACHER
+
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether the person left on purpose."""
+        return self._ended.done() and self._ended.result()[0] == Close.BYE
 
     def renew(self, principal: Principal, seat: Seat) -> None:
         """Take a new token: its seat, and its time of expiry."""
@@ -77,57 +100,128 @@ class Connection:
 
     def offer(self, text: str) -> None:
         """Queue a frame that must arrive."""
-        if not self._outbox.put(text):
+        if self._outbox.put(text):
+            self._send_soon()
+        else:
             self.end(Close.SLOW, "slow")
 
     def offer_state(self, kind: str, text: str) -> None:
         """Queue a state frame in place of its predecessor."""
         self._outbox.put_state(kind, text)
+        self._send_soon()
+
+    def wake(self, seconds: float, work: Callable[[], object]) -> None:
+        """Call `work` later, unless the connection ends first; a newer call replaces an older one."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_later(seconds, work)
 
     def end(self, code: int, reason: str) -> None:
         """Hang up soon; the first reason counts."""
         if not self._ended.done():
             self._ended.set_result((code, reason))
+            if self._reader is not None and self._reader is not asyncio.current_task():
+                self._reader.cancel()
 
     async def run(self, obey: Callable[[ClientMessage], Awaitable[None]]) -> None:
         """Live until one side hangs up; `obey` gets every frame, one after the other."""
-        tasks = [asyncio.create_task(work) for work in (self._read(obey), self._write(), self._beat())]
-        awaited: list[asyncio.Future[Any]] = [*tasks, self._ended]
+        self._reader = asyncio.current_task()
+        self._beat(self._limits.first_pings_s)
         try:
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            await self._read(obey)
+        except asyncio.CancelledError:
+            if not self._ended.done() or self._reader is None:
+                raise
+            self._reader.uncancel()
+        except Disconnected:
+            self._gone = True
+        except Exception as error:
+            log.error("live connection failed", exc_info=error)
+            self.end(Close.INTERNAL, "internal")
         finally:
-            await self._stop(tasks)
-        if self._ended.done():
-            code, reason = self._ended.result()
-            await self._hang_up(code, reason)
+            self._reader = None
+            self._stop()
 
-    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception) and not isinstance(outcome, Disconnected):
-                log.error("live connection failed", exc_info=outcome)
-                self.end(Close.INTERNAL, "internal")
+    def _stop(self) -> None:
+        for timer in (self._expiry, self._alarm, self._pulse):
+            if timer is not None:
+                timer.cancel()
+        if self._writer is not None:
+            self._writer.cancel()
 
-    async def _hang_up(self, code: int, reason: str) -> None:
-        with contextlib.suppress(TimeoutError):
+    async def hang_up(self) -> None:
+        """Close the socket, after `run`; who does not read has a while to see why."""
+        if not self._ended.done() or self._gone:
+            return
+        code, reason = self._ended.result()
+        with contextlib.suppress(TimeoutError, Disconnected):
             async with asyncio.timeout(self._limits.close_s):
+                while code == Close.BYE and (text := self._outbox.next_log()) is not None:
+                    await self._socket.send(text)
                 await self._socket.close(code, reason)
 
-    async def _write(self) -> None:
-        while True:
-            await self._socket.send(await self._outbox.take())
+    def _send_soon(self) -> None:
+        """Write what waits at once where the peer reads, else go on in the background."""
+        if self._writer is not None or self._gone:
+            return
+        try:
+            while (text := self._outbox.next()) is not None:
+                rest = self._socket.send_now(text)
+                if rest is not None:
+                    self._writer = asyncio.create_task(self._write(rest))
+                    self._writer.add_done_callback(self._wrote)
+                    return
+        except Disconnected:
+            self._lose()
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.ping_s)
-            sent = self._loop.time()
-            self.offer(HEARTBEAT)
-            await asyncio.sleep(self._limits.pong_s)
-            if self._heard < sent:
-                self.end(Close.SILENT, "silent")
+    async def _write(self, rest: Awaitable[None]) -> None:
+        with contextlib.suppress(Disconnected):
+            await rest
+            while (text := self._outbox.next()) is not None:
+                await self._socket.send(text)
+            return
+        self._lose()
+
+    def _wrote(self, task: asyncio.Task[None]) -> None:
+        self._writer = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("live connection failed", exc_info=error)
+            self.end(Close.INTERNAL, "internal")
+
+    def _lose(self) -> None:
+        """The other side is gone."""
+        self._gone = True
+        self.end(Close.INTERNAL, "gone")
+
+    def _beat(self, first: tuple[float, ...] = ()) -> None:
+        """Ping a few times at the beginning, to know the way, and then at the pace of the heartbeat."""
+        if first:
+            pause = min(first[0], self._limits.ping_s)
+            self._pulse = self._loop.call_later(pause, self._ping_and, first[1:])
+        else:
+            self._pulse = self._loop.call_later(self._limits.ping_s, self._expect)
+
+    def _ping_and(self, first: tuple[float, ...]) -> None:
+        self._ping()
+        self._beat(first)
+
+    def _expect(self) -> None:
+        self._ping()
+        self._pulse = self._loop.call_later(self._limits.pong_s, self._check, self._loop.time())
+
+    def _check(self, sent: float) -> None:
+        if self._heard < sent and self._socket.beats:
+            self.end(Close.SILENT, "silent")
+        self._beat()
+
+    def _ping(self) -> None:
+        nonce = secrets.randbits(32)
+        self.trips.ping(nonce, self._loop.time())
+        self.offer(encode(Ping(nonce=nonce)))
+
+    def pong(self, nonce: int) -> None:
+        """The client answered a ping."""
+        self.trips.pong(nonce, self._heard)
 
     async def _read(self, obey: Callable[[ClientMessage], Awaitable[None]]) -> None:
         while not self._ended.done():
@@ -168,7 +262,8 @@ async def first_frame(socket: Socket, limits: Limits) -> Join:
 def error_frame(error: EduError, correlation: Correlation = None) -> Error:
     """What the client is told; trying again helps while a store is away or someone else was first."""
     temporary = isinstance(error, Unavailable | TooMany) or error.code in {"busy", "no_session", "silent"}
-    return Error(code=error.code, message=str(error), temporary=temporary, id=correlation)
+    retry_ms = error.retry_after * 1000 if isinstance(error, TooMany) else None
+    return Error(code=error.code, message=str(error), temporary=temporary, id=correlation, retry_ms=retry_ms)
 
 
 async def refuse(socket: Socket, error: EduError) -> None:
@@ -180,7 +275,13 @@ async def refuse(socket: Socket, error: EduError) -> None:
 
 def close_code(error: EduError) -> Close:
     """The close code of an error at the door."""
-    by_code = {"token_expired": Close.EXPIRED, "silent": Close.SILENT}
+    by_code = {
+        "token_expired": Close.EXPIRED,
+        "silent": Close.SILENT,
+        "session_ended": Close.REVOKED,
+        "kicked": Close.KICKED,
+        "too_many_tries": Close.GUESSING,
+    }
     if error.code in by_code:
         return by_code[error.code]
     match error:

@@ -5,42 +5,36 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
-from core.clock import epoch_ms, now
-from core.errors import Conflict, EduError, Forbidden
+from core.errors import EduError, Forbidden
 from core.ids import new_id
 from core.postgres import Postgres
 from core.telemetry import log, sockets
-from realtime.broker import AnswersCame, AnyNotice, Broker, LogGrew, PeopleHere
-from realtime.connection import Connection, Disconnected, Socket, close_code, first_frame, refuse
-from realtime.grading import AnswerWriter, LiveAnswer, Outcome, live_answer
-from realtime.log import Opened, SessionLog
-from realtime.pacing import Limits
-from realtime.protocol import (
-    AnswerAck,
-    AnswerSubmitted,
-    ClientMessage,
-    Close,
-    Command,
-    Correlation,
-    Join,
-    Refresh,
-    Refreshed,
-    Sync,
-    Synced,
-    encode,
-)
+from realtime.answers import Answers
+from realtime.broker import AnswersCame, AnyNotice, Broker, LogGrew, PeopleChanged, PeopleHere
+from realtime.connection import Connection, Disconnected, Socket, first_frame, refuse
+from realtime.desk import Authenticate, Desk
+from realtime.grading import AnswerWriter
+from realtime.log import Chronicle, Opened, SessionLog
+from realtime.pacing import Limits, Shared
+from realtime.people import People
+from realtime.protocol import Close, Join, Joined, Present, Rules, encode
+from realtime.provisional import Provisional
 from realtime.room import Room
 from realtime.roster import Principal, Role, Roster, Seat
-from realtime.session import Verdict, judge
+from realtime.shows import ItemHistory
+from realtime.turns import Turns
+from realtime.upkeep import Upkeep, every
+from realtime.welcome import welcome
 
 T = TypeVar("T")
-Authenticate: TypeAlias = Callable[[str], Awaitable[Principal]]
 Admitted: TypeAlias = Callable[[Principal, int, Seat], Awaitable[None]]
 """Is told who came into which session, and as what; its errors close the door."""
+Guard: TypeAlias = Callable[[Principal], AbstractAsyncContextManager[None]]
+"""Around the look-up of a join code: slows whoever guesses."""
 RETRY_MS = 5000
 """After a restart clients come back within this time, each at its own random moment."""
 
@@ -53,28 +47,64 @@ class LiveHub:
         postgres: Postgres,
         broker: Broker,
         authenticate: Authenticate,
-        submit_answer: AnswerWriter,
+        writer: AnswerWriter,
         limits: Limits | None = None,
         admitted: Admitted | None = None,
+        chronicle: Chronicle | None = None,
+        history: ItemHistory | None = None,
     ) -> None:
         self._admitted = admitted
+        self._history = history
         self.node = str(new_id())
         self.limits = limits or Limits()
-        self._log = SessionLog(postgres)
+        self._log = SessionLog(postgres, chronicle)
+        self._answers = Answers(postgres)
+        self._people = People(postgres)
         self._roster = Roster(postgres)
         self._broker = broker
         self._authenticate = authenticate
-        self._submit = submit_answer
         self._rooms: dict[int, Room] = {}
         self._loading: dict[int, asyncio.Task[Room]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._upkeep: list[asyncio.Task[None]] = []
+        self._chores: list[asyncio.Task[None]] = []
+        self._asking: set[Room] = set()
+        self._heads = Shared(self._compare_heads)
+        provisional = Provisional(postgres)
+        self._desk = Desk(
+            writer,
+            self._answers,
+            provisional,
+            self._people,
+            Turns(postgres),
+            self._roster,
+            authenticate,
+            self._fresh,
+            broker.publish,
+            self._spawn,
+            self.node,
+        )
+        self._upkeep = Upkeep(
+            postgres,
+            self._rooms,
+            self._log,
+            self._roster,
+            provisional,
+            writer,
+            self._desk,
+            self._new_room,
+            lambda: broker.up,
+        )
 
     async def __aenter__(self) -> Self:
         """Start."""
         await self._broker.start(self._hear)
-        chores = ((self.limits.poll_s, self._poll), (self.limits.presence_s, self._tell_people))
-        self._upkeep = [asyncio.create_task(self._every(seconds, work)) for seconds, work in chores]
+        chores = (
+            (self.limits.poll_s, self._upkeep.poll),
+            (self.limits.follow_s, self._upkeep.follow_people),
+            (self.limits.settle_s, self._upkeep.lock_overdue),
+            (self.limits.presence_s, self._tell_people),
+        )
+        self._chores = [asyncio.create_task(every(seconds, work)) for seconds, work in chores]
         return self
 
     async def __aexit__(
@@ -84,9 +114,9 @@ class LiveHub:
         for room in self._rooms.values():
             for member in room.members:
                 member.end(Close.RESTART, f"retry_ms={random.randrange(RETRY_MS)}")  # noqa: S311 - spreads load
-        for task in self._upkeep:
+        for task in self._chores:
             task.cancel()
-        unfinished = {*self._tasks, *self._upkeep}
+        unfinished = {*self._tasks, *self._chores}
         if unfinished:
             await asyncio.wait(unfinished, timeout=self.limits.close_s)
         for room in self._rooms.values():
@@ -94,100 +124,89 @@ class LiveHub:
         self._rooms.clear()
         await self._broker.stop(self._hear)
 
-    async def open_room(self, principal: Principal, classroom_id: int, quiz_id: int) -> Opened:
+    async def open_room(
+        self, principal: Principal, classroom_id: int, quiz_id: int, rules: Rules | None = None
+    ) -> Opened:
         """A new live session of a quiz, for a teacher of the classroom; raises Forbidden, NotFound, Conflict."""
         seat = await self._roster.seat(classroom_id, principal)
         if seat.role is not Role.TEACHER or principal.school_id is None:
             raise Forbidden("Only a teacher of the classroom opens a live quiz.")
-        return await self._log.open(principal.school_id, classroom_id, quiz_id)
+        return await self._log.open(principal.school_id, classroom_id, quiz_id, rules)
 
     def expel(self, ended: Callable[[Any], bool]) -> None:
         """Hang up on everybody whose log-in has ended."""
         for room in self._rooms.values():
             for member in room.members:
                 if ended(member.principal):
-                    member.end(Close.BAD_TOKEN, "session_ended")
+                    member.end(Close.REVOKED, "session_ended")
 
     # ---------------------------------------------------------------- one socket
 
-    async def serve(self, socket: Socket) -> None:
+    async def serve(self, socket: Socket, guard: Guard | None = None) -> None:
         """An accepted socket, from its first frame to its end."""
-        await self._spawn(self._serve(socket))
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)  # a stop waits for it
+        try:
+            await self._serve(socket, guard)
+        finally:
+            if task is not None:
+                self._tasks.discard(task)
 
-    async def _serve(self, socket: Socket) -> None:
+    async def _serve(self, socket: Socket, guard: Guard | None) -> None:
         with sockets.track_inprogress():
             try:
                 join = await first_frame(socket, self.limits)
                 principal = await self._authenticate(join.token)
-                session_id, seat = await self._roster.admit(join, principal)
+                guarded = guard is not None and join.join_code is not None and join.session_id is None
+                async with guard(principal) if guard is not None and guarded else nullcontext():
+                    session_id, seat = await self._roster.admit(join, principal)
+                nickname = await self._welcomed(session_id, seat)
                 if self._admitted:
                     await self._admitted(principal, session_id, seat)
                 async with self._visit(session_id) as room:
-                    await self._attend(Connection(socket, self.limits, principal, seat), room, join)
+                    await self._attend(Connection(socket, self.limits, principal, seat), room, join, nickname)
             except EduError as error:
                 await refuse(socket, error)
             except Disconnected:
                 return
 
-    async def _attend(self, member: Connection, room: Room, join: Join) -> None:
+    async def _welcomed(self, session_id: int, seat: Seat) -> str | None:
+        """The nickname that the pupil has here already; raises Forbidden for one who was sent out."""
+        if seat.role is Role.TEACHER:
+            return None
+        nickname, kicked = await self._people.known(session_id, seat.user_id)
+        if kicked:
+            raise Forbidden("Your teacher has sent you out of this quiz.", code="kicked")
+        return nickname
+
+    async def _attend(self, member: Connection, room: Room, join: Join, nickname: str | None) -> None:
+        if room.sitting.rules.nicknames and not member.teaches and nickname is None:
+            nickname = await self._people.nickname(room.sitting.session_id, member.seat.user_id, join.nickname or "")
         await room.catch_up()
-        answered = () if member.teaches else await self._log.answered(room.sitting, member.seat.user_id)
-        room.enter(member, join, answered)
-        if member.teaches:
-            self._spawn(room.ask_people())
+        person = Present(member.seat.user_id, member.seat.name, nickname if room.sitting.rules.nicknames else None)
+        room.enter(member, person, encode(await self._welcome(room, member, join)))
+        if not room.shows.told:
+            self._spawn(room.shows.ask_people())
+        self._close_the_oldest(room, member)
         try:
-            await member.run(lambda frame: self._obey(room, member, frame))
+            await member.run(lambda frame: self._desk.obey(room, member, frame))
         finally:
-            room.leave(member)
+            room.leave(member, on_purpose=member.said_goodbye)
+        await member.hang_up()
 
-    async def _obey(self, room: Room, member: Connection, frame: ClientMessage) -> None:
-        match frame:
-            case AnswerSubmitted():
-                await self._answer(room, member, frame)
-            case Sync():
-                member.offer(encode(Synced(id=frame.id, server_ms=epoch_ms(now()))))
-            case Refresh():
-                await self._refresh(room, member, frame.token, frame.id)
-            case _:
-                await self._command(room, member, frame)
-
-    async def _command(self, room: Room, member: Connection, command: Command) -> None:
-        if not member.teaches:
-            raise Forbidden("Only a teacher of the classroom may do that.")
-        await room.command(command)
-
-    async def _answer(self, room: Room, member: Connection, frame: AnswerSubmitted) -> None:
+    async def _welcome(self, room: Room, member: Connection, join: Join) -> Joined:
         if member.teaches:
-            raise Forbidden("Only a pupil of the classroom answers.")
-        received = now()
-        await room.catch_up()  # a lock that another node wrote before this answer came counts
-        state = room.state
-        status: str = judge(state, frame.question_id, epoch_ms(received))
-        if status == Verdict.NOT_OPEN:
-            raise Conflict("This question is not open.", code="not_open")
-        if status == Verdict.OPEN:
-            answer = live_answer(room.sitting, state, frame, member.seat.user_id, received)
-            status = await asyncio.shield(self._spawn(self._keep(room, answer)))
-        ack = AnswerAck(id=frame.id, question_id=frame.question_id, status=status, received_ms=epoch_ms(received))
-        member.offer(encode(ack))
+            return welcome(room, member, join, self.limits)
+        own = await self._answers.own(room.sitting, member.seat.user_id)
+        turn = await self._desk.turn(room, member.seat.user_id)
+        if turn is not None:
+            self._desk.watch_turn(room, member, turn)
+        return welcome(room, member, join, self.limits, own, turn)
 
-    async def _keep(self, room: Room, answer: LiveAnswer) -> Outcome:
-        """Goes on when the pupil's socket breaks meanwhile: the answer is kept and counted."""
-        outcome = await self._submit(answer)
-        room.answer_came()
-        return outcome
-
-    async def _refresh(self, room: Room, member: Connection, token: str, correlation: Correlation) -> None:
-        try:
-            principal = await self._authenticate(token)
-            if principal.user_id != member.seat.user_id:
-                raise Forbidden("That is another person's token.")
-            seat = await self._roster.seat(room.sitting.classroom_id, principal)
-        except EduError as error:
-            member.end(close_code(error), error.code)
-            raise
-        member.renew(principal, seat)
-        member.offer(encode(Refreshed(id=correlation)))
+    def _close_the_oldest(self, room: Room, newest: Connection) -> None:
+        for member in room.sockets_of(newest.seat.user_id)[: -self.limits.sockets_each]:
+            member.end(Close.REPLACED, "replaced")
 
     # ---------------------------------------------------------------- the rooms
 
@@ -211,11 +230,34 @@ class LiveHub:
 
     async def _load(self, session_id: int) -> Room:
         try:
-            sitting = await self._log.sitting(session_id)
-            self._rooms[session_id] = Room(sitting, self._log, self.limits, self.node, self._broker.publish)
+            self._rooms[session_id] = await self._new_room(session_id)
             return self._rooms[session_id]
         finally:
             del self._loading[session_id]
+
+    async def _new_room(self, session_id: int) -> Room:
+        sitting = await self._log.sitting(session_id)
+        room = Room(
+            sitting,
+            self._log,
+            self._answers,
+            self._people,
+            self.limits,
+            self.node,
+            self._broker.publish,
+            self._upkeep.settle,
+            self._history,
+        )
+        room.on_start = lambda: self._begin_turns(room)
+        await room.catch_up()
+        await room.board.recall(room.state, room.events)
+        return room
+
+    def _begin_turns(self, room: Room) -> None:
+        if room.sitting.rules.mode == "self_paced":
+            for member in room.members:
+                if not member.teaches:
+                    self._spawn(self._desk.give_turn(room, member))
 
     def _forget_if_empty(self, room: Room) -> None:
         session_id = room.sitting.session_id
@@ -223,6 +265,19 @@ class LiveHub:
             room.close()
             del self._rooms[session_id]
             self._spawn(self._broker.publish(PeopleHere(session_id=session_id, node=self.node, people=())))
+
+    async def _fresh(self, room: Room) -> None:
+        """Bring the room up with its log; one look at all rooms that wait, however many answers come at once."""
+        self._asking.add(room)
+        await self._heads()
+        if room in self._asking:  # the look failed or came before
+            await room.catch_up()
+
+    async def _compare_heads(self) -> None:
+        asking, self._asking = self._asking, set()
+        heads = await self._log.heads([room.sitting.session_id for room in asking])
+        behind = [room for room in asking if heads.get(room.sitting.session_id, 0) > room.state.off]
+        await asyncio.gather(*(room.catch_up() for room in behind))
 
     # ---------------------------------------------------------------- the other nodes
 
@@ -235,34 +290,15 @@ class LiveHub:
                 if notice.off > room.state.off:
                     self._spawn(room.catch_up())
             case AnswersCame():
-                room.histogram.touch()
+                room.shows.answers_elsewhere()
             case PeopleHere():
                 room.hear_people(notice)
-
-    async def _poll(self) -> None:
-        """Repairs what notices did not bring: lost ones, and all while the broker is away."""
-        if not self._rooms:
-            return
-        for session_id, off in (await self._log.heads(list(self._rooms))).items():
-            room = self._rooms.get(session_id)
-            if room is not None and off > room.state.off:
-                await room.catch_up()
-            elif room is not None and not self._broker.up:
-                room.histogram.touch()
+            case PeopleChanged():
+                self._spawn(self._desk.follow_kicks({notice.session_id: room}))
 
     async def _tell_people(self) -> None:
         for room in self._rooms.values():
-            room.tell_people()
-
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await work()
-            except EduError as error:
-                log.warning("live upkeep skipped", reason=error.code)
-            except Exception as error:
-                log.error("live upkeep failed", exc_info=error)
+            room.shows.tell_people()
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)

@@ -1,32 +1,30 @@
 """The durable side of a live quiz: live_sessions (compare-and-set on version) and live_log (offsets 1, 2, 3 …).
 
 A session's version is the offset of its last log row, so both change together or not at all.
-All responses of a session share the first 48 bits of their id (the session's opened_at), so they are one index range.
+What belongs to the school's record too (started, displayed, ended) is written by the chronicle in the same transaction.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 from psycopg.errors import UniqueViolation
 
-from core.clock import epoch_ms
 from core.errors import Conflict, NotFound
 from core.postgres import Connection, Postgres
-from realtime.protocol import LogFrame, Option, QuizEnded, QuizStarted, decode_log, encode
-from realtime.session import Question, Sitting, State, Tally, fold
+from realtime.protocol import LogFrame, Option, QuizEnded, QuizStarted, Rules, decode_log, encode
+from realtime.session import Question, Sitting
+from realtime.state import State, fold
 
 CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Without the letters and digits that look alike."""
-HISTOGRAM_BARS = 50
-"""Free text may have many values; the most frequent are shown."""
 
 _SITTING = """
-select s.id as session_id, s.school_id, s.classroom_id, s.quiz_id, s.quiz_version, s.opened_at, z.title
+select s.id as session_id, s.school_id, s.classroom_id, s.quiz_id, s.quiz_version, s.opened_at, z.title,
+       l.rules::text as rules
 from quiz_sessions s join quizzes z on z.id = s.quiz_id join live_sessions l on l.session_id = s.id
 where s.id = %(session)s"""
 _QUESTIONS = """
@@ -35,27 +33,19 @@ from quiz_questions p join questions q on q.id = p.question_id
 where p.quiz_id = %(quiz)s and p.quiz_version = %(version)s order by p.position"""
 _SINCE = "select frame::text as frame from live_log where session_id = %(session)s and off > %(off)s order by off"
 _HEADS = "select session_id, version from live_sessions where session_id = any(%(sessions)s)"
-_SWAP = """
-update live_sessions set version = %(after)s, state = %(state)s::jsonb
-where session_id = %(session)s and version = %(before)s"""
-_APPEND = "insert into live_log (session_id, off, frame) values (%(session)s, %(off)s, %(frame)s::jsonb)"
-_STARTED = "update quiz_sessions set started_at = to_timestamp(%(at)s / 1000.0) where id = %(session)s"
-_ENDED = """
-update quiz_sessions set ended_at = greatest(started_at, to_timestamp(%(at)s / 1000.0)) where id = %(session)s"""
-_TALLY = """
-select left(choice, 100) as choice, count(*) as number, sum(count(*)) over ()::bigint as answered,
-       (select count(*) from enrolments e
-        where e.classroom_id = %(classroom)s and e.role = 'student' and e.valid_to is null) as enrolled
-from responses
-where response_id >= %(first)s and response_id < %(last)s
-  and session_id = %(session)s and question_id = %(question)s
-group by 1 order by 2 desc, 1 limit %(bars)s"""
-_ENROLLED = """
-select count(*) as enrolled from enrolments where classroom_id = %(classroom)s
-  and role = 'student' and valid_to is null"""
-_ANSWERED = """
-select distinct question_id from responses
-where response_id >= %(first)s and response_id < %(last)s and session_id = %(session)s and student_id = %(student)s"""
+_APPEND = """
+with swapped as (
+    update live_sessions set version = %(after)s, state = %(state)s::jsonb, closes_at = %(closes_at)s
+    where session_id = %(session)s and version = %(before)s returning session_id),
+logged as (
+    insert into live_log (session_id, off, frame) select session_id, off, frame::jsonb
+    from swapped, unnest(%(offs)s::bigint[], %(frames)s::text[]) as f (off, frame)),
+timed as (
+    update quiz_sessions set started_at = coalesce(to_timestamp(%(started)s::bigint / 1000.0), started_at),
+        ended_at = coalesce(greatest(started_at, to_timestamp(%(ended)s::bigint / 1000.0)), ended_at)
+    where id = (select session_id from swapped)
+      and (%(started)s::bigint is not null or %(ended)s::bigint is not null))
+select count(*) as won from swapped"""
 _QUIZ = """
 select z.id, z.quiz_version from quizzes z
 where z.id = %(quiz)s and (z.school_id is null or z.school_id = %(school)s) and z.deleted_at is null
@@ -66,7 +56,10 @@ where s.classroom_id = %(classroom)s and s.ended_at is null order by s.id desc l
 _OPEN_SITTING = """
 insert into quiz_sessions (school_id, classroom_id, quiz_id, quiz_version, mode)
 values (%(school)s, %(classroom)s, %(quiz)s, %(version)s, 'live') returning id"""
-_OPEN_LIVE = "insert into live_sessions (session_id, join_code, state) values (%(session)s, %(code)s, %(state)s::jsonb)"
+_OPEN_LIVE = """
+insert into live_sessions (session_id, join_code, state, rules)
+values (%(session)s, %(code)s, %(state)s::jsonb, %(rules)s::jsonb)"""
+_OVERDUE = "select session_id from live_sessions where closes_at < %(at)s order by closes_at limit 100"
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -76,20 +69,31 @@ class Opened(msgspec.Struct, frozen=True):
     join_code: str
 
 
+class Chronicle(Protocol):
+    """Writes what the school's record should know of a room, in the transaction of the log."""
+
+    async def __call__(
+        self, connection: Connection, sitting: Sitting, events: Sequence[LogFrame], actor: int | None, /
+    ) -> None:
+        """`actor`: the teacher who did it; None where time did."""
+        ...
+
+
 class SessionLog:
     """Reads and writes live sessions in Postgres."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, chronicle: Chronicle | None = None) -> None:
         self._postgres = postgres
+        self._chronicle = chronicle
 
-    async def open(self, school_id: int, classroom_id: int, quiz_id: int) -> Opened:
+    async def open(self, school_id: int, classroom_id: int, quiz_id: int, rules: Rules | None = None) -> Opened:
         """A new session in the lobby; raises Conflict while the classroom has another, NotFound without such a quiz."""
         async with self._postgres.transaction() as connection:
             await connection.execute("select from classrooms where id = %s for no key update", [classroom_id])
             await self._refuse_second(connection, classroom_id)
             quiz = await _one(connection, _QUIZ, quiz=quiz_id, school=school_id)
             if quiz is None:
-                raise NotFound("No quiz with questions has this id.", quiz_id=quiz_id)
+                raise NotFound("No quiz with questions has this id.", code="no_questions", quiz_id=quiz_id)
             row = await _one(
                 connection,
                 _OPEN_SITTING,
@@ -98,7 +102,7 @@ class SessionLog:
                 quiz=quiz_id,
                 version=quiz["quiz_version"],
             )
-            return await self._with_code(connection, (row or {})["id"])
+            return await self._with_code(connection, (row or {})["id"], rules or Rules())
 
     async def _refuse_second(self, connection: Connection, classroom_id: int) -> None:
         running = await _one(connection, _RUNNING, classroom=classroom_id)
@@ -110,14 +114,13 @@ class SessionLog:
                 **running,
             )
 
-    async def _with_code(self, connection: Connection, session_id: int) -> Opened:
+    async def _with_code(self, connection: Connection, session_id: int, rules: Rules) -> Opened:
+        fixed = {"session": session_id, "state": encode(State()), "rules": encode(rules)}
         for _ in range(5):
             code = "".join(secrets.choice(CODE_LETTERS) for _ in range(8))
             try:
                 async with connection.transaction():
-                    await connection.execute(
-                        _OPEN_LIVE, {"session": session_id, "code": code, "state": encode(State())}
-                    )
+                    await connection.execute(_OPEN_LIVE, fixed | {"code": code})
             except UniqueViolation:
                 continue
             return Opened(session_id, code)
@@ -129,7 +132,8 @@ class SessionLog:
         if row is None:
             raise NotFound("There is no such live quiz.")
         questions = await self._postgres.fetch(_QUESTIONS, {"quiz": row["quiz_id"], "version": row["quiz_version"]})
-        return Sitting(questions={question["id"]: _question(question) for question in questions}, **row)
+        rules = msgspec.json.decode(row.pop("rules"), type=Rules)
+        return Sitting(questions={question["id"]: _question(question) for question in questions}, rules=rules, **row)
 
     async def since(self, session_id: int, off: int) -> list[LogFrame]:
         """The log after `off`, in order."""
@@ -141,52 +145,45 @@ class SessionLog:
         rows = await self._postgres.fetch(_HEADS, {"sessions": list(sessions)})
         return {row["session_id"]: row["version"] for row in rows}
 
-    async def append(self, session_id: int, state: State, events: Sequence[LogFrame]) -> bool:
+    async def overdue(self, at: int) -> list[int]:
+        """The sessions whose open question should have locked by itself before `at` (ms)."""
+        return [row["session_id"] for row in await self._postgres.fetch(_OVERDUE, {"at": at})]
+
+    async def append(
+        self, sitting: Sitting, state: State, events: Sequence[LogFrame], actor: int | None = None
+    ) -> bool:
         """Append events decided on `state`, all or none; False when another command was first."""
-        after = fold(events, state)
-        swap = {"session": session_id, "before": state.off, "after": after.off, "state": encode(after)}
-        rows = [{"session": session_id, "off": event.off, "frame": encode(event)} for event in events]
+        values = _appended(sitting.session_id, state, events)
         async with self._postgres.transaction() as connection:
-            if (await connection.execute(_SWAP, swap)).rowcount != 1:
-                return False
-            await connection.cursor().executemany(_APPEND, rows)
-            await _keep_times(connection, session_id, events)
-        return True
-
-    async def tally(self, sitting: Sitting, question_id: int) -> Tally:
-        """The answers to a question as they are in the record."""
-        found = await self._postgres.fetch(
-            _TALLY,
-            _range(sitting) | {"question": question_id, "classroom": sitting.classroom_id, "bars": HISTOGRAM_BARS},
-        )
-        if not found:
-            row = await self._postgres.fetch_one(_ENROLLED, {"classroom": sitting.classroom_id})
-            return Tally(of=(row or {"enrolled": 0})["enrolled"])
-        counts = {row["choice"] or "": row["number"] for row in found}
-        return Tally(counts, found[0]["answered"], found[0]["enrolled"])
-
-    async def answered(self, sitting: Sitting, student_id: int) -> set[int]:
-        """The questions that the pupil has answered in this session."""
-        rows = await self._postgres.fetch(_ANSWERED, _range(sitting) | {"student": student_id})
-        return {row["question_id"] for row in rows}
+            async with connection.pipeline():
+                cursor = await connection.execute(_APPEND, values)
+                if self._chronicle is not None:
+                    await self._chronicle(connection, sitting, events, actor)
+                row = await cursor.fetchone()
+            won = row is not None and row["won"] == 1
+            if not won:
+                await connection.rollback()
+        return won
 
 
-def _range(sitting: Sitting) -> dict[str, Any]:
-    first = epoch_ms(sitting.opened_at) << 80
-    return {"session": sitting.session_id, "first": UUID(int=first), "last": UUID(int=first + (1 << 80))}
+def _appended(session_id: int, state: State, events: Sequence[LogFrame]) -> dict[str, Any]:
+    after = fold(events, state)
+    return {
+        "session": session_id,
+        "before": state.off,
+        "after": after.off,
+        "state": encode(after),
+        "closes_at": after.closes_at,
+        "offs": [event.off for event in events],
+        "frames": [encode(event) for event in events],
+        "started": next((event.at for event in events if isinstance(event, QuizStarted)), None),
+        "ended": next((event.at for event in events if isinstance(event, QuizEnded)), None),
+    }
 
 
 async def _one(connection: Connection, query: str, **parameters: Any) -> dict[str, Any] | None:
     cursor = await connection.execute(query, parameters)
     return await cursor.fetchone()
-
-
-async def _keep_times(connection: Connection, session_id: int, events: Iterable[LogFrame]) -> None:
-    for event in events:
-        if isinstance(event, QuizStarted):
-            await connection.execute(_STARTED, {"session": session_id, "at": event.at})
-        if isinstance(event, QuizEnded):
-            await connection.execute(_ENDED, {"session": session_id, "at": event.at})
 
 
 def _question(row: dict[str, Any]) -> Question:

@@ -17,6 +17,10 @@ class Limits:
     first_frame_s: float = 5
     ping_s: float = 25
     pong_s: float = 10
+    first_pings_s: tuple[float, ...] = (0, 1, 2)
+    sockets_each: int = 5
+    follow_s: float = 1
+    settle_s: float = 10
     expiry_grace_s: float = 30
     close_s: float = 10
     poll_s: float = 1

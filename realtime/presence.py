@@ -1,4 +1,4 @@
-"""Who is in a room, over all nodes; pure. A person with several sockets is one person.
+"""Who is in a room, pupils and teachers, over all nodes; pure. A person with several sockets is one person.
 
 Who leaves stays listed for a few seconds, so that a blink of the network does not flicker. Other nodes tell their
 people again and again; a node that falls silent is forgotten after a while.

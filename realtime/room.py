@@ -7,28 +7,36 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from core.clock import epoch_ms, now
 from core.errors import Conflict, EduError
-from realtime.broker import AnswersCame, AnyNotice, LogGrew, PeopleHere
+from realtime.answers import Answers
+from realtime.ballots import Ballots
+from realtime.board import Board
+from realtime.broker import AnyNotice, LogGrew, PeopleHere
 from realtime.connection import Connection
+from realtime.grading import Graded
 from realtime.log import SessionLog
-from realtime.pacing import Limits, Shared, Throttle
+from realtime.pacing import Limits, Shared
+from realtime.people import People
 from realtime.presence import Presence
 from realtime.protocol import (
-    Command,
-    Event,
-    Histogram,
-    Join,
-    Joined,
     LockQuestion,
     LogFrame,
-    PresenceState,
     Present,
+    QuestionDisplayed,
+    QuestionLocked,
+    QuestionRevealed,
+    QuizCommand,
+    QuizEnded,
+    QuizStarted,
     RevealQuestion,
     encode,
 )
-from realtime.session import GRACE_MS, Phase, Sitting, State, Tally, decide, evolve, picture
+from realtime.session import Sitting, Tally, decide
+from realtime.shows import ItemHistory, Shows
+from realtime.state import ANSWERABLE, GRACE_MS, State, evolve
 
 ATTEMPTS = 5
 """How often a command is decided anew when other commands were first."""
+Publish = Callable[[AnyNotice], Awaitable[None]]
 
 
 class Room:
@@ -38,22 +46,30 @@ class Room:
         self,
         sitting: Sitting,
         log: SessionLog,
+        answers: Answers,
+        people: People,
         limits: Limits,
         node: str,
-        publish: Callable[[AnyNotice], Awaitable[None]],
+        publish: Publish,
+        settle: Callable[[int], Awaitable[None]],
+        history: ItemHistory | None = None,
     ) -> None:
         self.sitting = sitting
         self.state = State()
         self.events: list[LogFrame] = []
-        self.members: dict[Connection, Present | None] = {}
+        self.members: dict[Connection, Present] = {}
         self.visitors = 0
-        self.presence = Presence(limits.departure_s, node_s=3 * limits.presence_s)
+        self.kicked: tuple[int, ...] = ()
+        self.ballots: Ballots | None = None
+        self.pupils = Presence(limits.departure_s, node_s=3 * limits.presence_s)
+        self.teachers = Presence(limits.departure_s, node_s=3 * limits.presence_s)
+        self.board = Board(sitting, answers, people)
         self.catch_up = Shared(self._read)
-        self.histogram = Throttle(self._show_histogram, limits.state_s)
-        self.people = Throttle(self._show_people, limits.state_s)
-        self._answers = Throttle(self._tell_answers, limits.state_s)
-        self._telling = Throttle(self._tell_people, limits.state_s)
+        self.settle = settle
+        self.shows = Shows(self, answers, limits, node, publish, history)
+        self.on_start: Callable[[], None] = lambda: None
         self._log = log
+        self._answers = answers
         self._limits = limits
         self._node = node
         self._publish = publish
@@ -63,26 +79,29 @@ class Room:
 
     # ---------------------------------------------------------------- what happens
 
-    async def command(self, command: Command) -> None:
-        """Decide, write, tell; raises what `decide` raises, or Conflict when others were always first."""
+    async def command(self, command: QuizCommand, actor: int | None = None) -> int:
+        """Decide, write, tell; the new end of the log. Raises what `decide` raises, or Conflict (always too late)."""
         async with self._commanding:
-            events = await self._decide(command)
+            events = await self._decide(command, actor)
         self.advance(events)
         await self._publish(LogGrew(session_id=self.sitting.session_id, node=self._node, off=events[-1].off))
+        if self.sitting.rules.changes and any(isinstance(event, QuestionLocked) for event in events):
+            await self.settle(self.sitting.session_id)
+        return events[-1].off
 
-    async def _decide(self, command: Command) -> tuple[LogFrame, ...]:
+    async def _decide(self, command: QuizCommand, actor: int | None) -> tuple[LogFrame, ...]:
         for _ in range(ATTEMPTS):
             await self.catch_up()
             state = self.state
             events = decide(self.sitting, state, command, epoch_ms(now()), await self._tally(state, command))
-            if await self._log.append(self.sitting.session_id, state, events):
+            if await self._log.append(self.sitting, state, events, actor):
                 return events
         raise Conflict("Other commands came first. Try again.", code="busy")
 
-    async def _tally(self, state: State, command: Command) -> Tally | None:
-        if not isinstance(command, RevealQuestion) or state.question_id is None:
+    async def _tally(self, state: State, command: QuizCommand) -> Tally | None:
+        if not isinstance(command, RevealQuestion) or state.question_id is None or state.round is None:
             return None
-        return await self._log.tally(self.sitting, state.question_id)
+        return await self._answers.tally(self.sitting, state.question_id, state.round.run)
 
     async def _read(self) -> None:
         self.advance(await self._log.since(self.sitting.session_id, self.state.off))
@@ -93,132 +112,93 @@ class Room:
             if event.off > self.state.off:
                 self.state = evolve(self.state, event)
                 self.events.append(event)
-                self._broadcast(event)
+                self._tell(event)
 
-    def _broadcast(self, event: Event) -> None:
-        text = encode(event)
+    def _tell(self, event: LogFrame) -> None:
+        self.broadcast(encode(event))
+        match event:
+            case QuizStarted():
+                self.on_start()
+            case QuestionDisplayed():
+                self.ballots = Ballots(event.question_id, event.run)
+                self.shows.new_question(event.question_id)
+            case QuestionRevealed() | QuizEnded():
+                self.shows.scores.touch()
+        self.shows.histogram.touch()
+        self._set_timer()
+
+    def broadcast(self, text: str) -> None:
+        """Offer the same text to every socket."""
         for member in self.members:
             member.offer(text)
-        self.histogram.touch()
-        self._set_timer()
 
     def _set_timer(self) -> None:
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
-        if self.state.phase is Phase.QUESTION and self.state.closes_at is not None:
+        if self.state.closes_at is not None:
             left = (self.state.closes_at + GRACE_MS - epoch_ms(now())) / 1000
             self._closing = asyncio.get_running_loop().call_later(max(0.0, left), self._time_is_up)
 
     def _time_is_up(self) -> None:
-        self._locking = asyncio.create_task(self._lock(self.state.question_id))
+        self._locking = asyncio.create_task(self.lock_overdue())
 
-    async def _lock(self, question_id: int | None) -> None:
+    async def lock_overdue(self) -> None:
+        """Lock the open question if its time is up; nodes may try at once, one of them does it."""
         try:
-            await self.command(LockQuestion(question_id=question_id))
+            await self.catch_up()
+            closes_at = self.state.closes_at
+            if closes_at is not None and closes_at + GRACE_MS <= epoch_ms(now()):
+                await self.command(LockQuestion(question_id=self.state.question_id))
         except Conflict:
             return  # somebody locked it before us
         except EduError:
             self._closing = asyncio.get_running_loop().call_later(self._limits.poll_s, self._time_is_up)
 
+    def answer_came(self, answer: Graded) -> None:
+        """An answer was kept on this node."""
+        if self.ballots is not None and self.ballots.is_of(answer.question_id, answer.run):
+            self.ballots.put(answer.student_id, answer.choice, answer.correct)
+        self.shows.answer_came()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a question is open, its clock running or not."""
+        return self.state.phase in ANSWERABLE
+
     # ---------------------------------------------------------------- who is here
 
-    def enter(self, member: Connection, join: Join, answered: Iterable[int]) -> None:
+    def enter(self, member: Connection, person: Present, welcome: str) -> None:
         """Send the whole room and count the socket in; nothing can happen between the two."""
-        member.offer(encode(self._joined(member, join, answered)))
-        self.members[member] = None
-        self._count_in(member)
+        member.offer(welcome)
+        self.members[member] = person
+        (self.teachers if member.teaches else self.pupils).enter(person)
+        self.shows.tell_people()
+        if member.teaches:
+            self.shows.histogram.touch()
+            self.shows.progress.touch()
 
-    def _joined(self, member: Connection, join: Join, answered: Iterable[int]) -> Joined:
-        since = join.off
-        recovered = since is not None and join.session_id == self.sitting.session_id and since <= self.state.off
-        return Joined(
-            session_id=self.sitting.session_id,
-            role=member.seat.role,
-            user_id=member.seat.user_id,
-            off=self.state.off,
-            recovered=recovered,
-            log=tuple(self.events[since:]) if recovered else (),
-            state=picture(self.events, answered),
-            server_ms=epoch_ms(now()),
-            ping_s=self._limits.ping_s,
-            max_frame=self._limits.frame_bytes,
-        )
-
-    def _count_in(self, member: Connection) -> None:
-        if not member.teaches:
-            person = Present(member.seat.user_id, member.seat.name)
-            self.members[member] = person
-            self.presence.enter(person)
-            self.tell_people()
-            return
-        self.histogram.touch()
-        self.people.touch()
-
-    def leave(self, member: Connection) -> None:
-        """Count the socket out; a pupil stays listed for a moment."""
+    def leave(self, member: Connection, *, on_purpose: bool = False) -> None:
+        """Count the socket out; the person stays listed for a moment, unless he goes on purpose."""
         person = self.members.pop(member)
-        if person is not None:
-            loop = asyncio.get_running_loop()
-            self.presence.leave(person, loop.time())
-            loop.call_later(self._limits.departure_s, self.tell_people)
-
-    def tell_people(self) -> None:
-        """Show who is here, and tell the other nodes; nothing once the room is left."""
-        if self.visitors:
-            self.people.touch()
-            self._telling.touch()
+        loop = asyncio.get_running_loop()
+        grace = self._limits.departure_s if on_purpose else 0.0
+        (self.teachers if member.teaches else self.pupils).leave(person, loop.time() - grace)
+        loop.call_later(0 if on_purpose else self._limits.departure_s, self.shows.tell_people)
 
     def hear_people(self, notice: PeopleHere) -> None:
         """Another node told who is there."""
-        self.presence.hear(notice.node, notice.people, asyncio.get_running_loop().time())
-        self.people.touch()
-        if notice.ask:
-            self._telling.touch()
+        at = asyncio.get_running_loop().time()
+        self.pupils.hear(notice.node, notice.people, at)
+        self.teachers.hear(notice.node, notice.teachers, at)
+        self.shows.hear_people(answer=notice.ask)
 
-    async def ask_people(self) -> None:
-        """Tell who is here and ask the other nodes to tell theirs."""
-        await self._publish(self._people_here(ask=True))
-
-    def answer_came(self) -> None:
-        """An answer was kept on this node."""
-        self.histogram.touch()
-        self._answers.touch()
-
-    # ---------------------------------------------------------------- how things stand
-
-    async def _show_histogram(self) -> None:
-        question_id = self.state.question_id
-        if question_id is None or self.state.phase not in (Phase.QUESTION, Phase.LOCKED) or not self._teachers():
-            return
-        tally = await self._log.tally(self.sitting, question_id)
-        frame = Histogram(question_id=question_id, counts=dict(tally.counts), answered=tally.answered, of=tally.of)
-        self._show(Histogram.kind, encode(frame))
-
-    async def _show_people(self) -> None:
-        people = self.presence.everybody(asyncio.get_running_loop().time())
-        self._show(PresenceState.kind, encode(PresenceState(students=people)))
-
-    def _show(self, kind: str, text: str) -> None:
-        for member in self._teachers():
-            member.offer_state(kind, text)
-
-    def _teachers(self) -> list[Connection]:
-        return [member for member in self.members if member.teaches]
-
-    async def _tell_answers(self) -> None:
-        await self._publish(AnswersCame(session_id=self.sitting.session_id, node=self._node))
-
-    async def _tell_people(self) -> None:
-        await self._publish(self._people_here())
-
-    def _people_here(self, *, ask: bool = False) -> PeopleHere:
-        here = self.presence.here(asyncio.get_running_loop().time())
-        return PeopleHere(session_id=self.sitting.session_id, node=self._node, people=here, ask=ask)
+    def sockets_of(self, user_id: int) -> list[Connection]:
+        """The person's sockets on this node, the oldest first."""
+        return [member for member in self.members if member.seat.user_id == user_id]
 
     def close(self) -> None:
         """Stop every timer."""
-        for throttle in (self.histogram, self.people, self._answers, self._telling):
-            throttle.stop()
+        self.shows.stop()
         if self._closing is not None:
             self._closing.cancel()

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, WebSocket
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
-from starlette.websockets import WebSocketDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
 from api.audit.trail import Trail, audited
-from api.deps import get_services, require
+from api.deps import require
 from api.envelope import Envelope, ok
 from api.fields import Body, Id
 from api.live.service import LiveDoor
+from api.live.socket import QuizSocket
 from api.principal import Principal
-from core.errors import Unavailable
-from realtime.connection import Disconnected
+from core.errors import InvalidField, Unavailable
+from realtime.hub import Guard
+from realtime.protocol import SUBPROTOCOLS, Rules
 
 SOCKET_PATH = "/ws/quiz"
-SUBPROTOCOL = "edu.live.v1"
 router = APIRouter(prefix="/live", tags=["live"])
-socket_router = APIRouter()
 
 
 class NewLiveSession(Body):
-    """Which quiz for which classroom."""
+    """Which quiz for which classroom, and how it is played."""
 
     classroom_id: Id
     quiz_id: Id
+    mode: Literal["teacher", "self_paced"] = Field(
+        "teacher", description="The teacher leads, or each pupil moves on alone."
+    )
+    seconds: float | None = Field(None, gt=0, le=86_400, description="The usual time for a question.")
+    changes: bool = Field(False, description="An answer may be changed until its question locks.")
+    nicknames: bool = Field(False, description="Classmates see chosen names.")
+    leaderboard: bool = Field(True, description="Everybody sees the best ten after each reveal.")
+    speed: bool = Field(True, description="Quick answers are worth more.")
+
+    def rules(self) -> Rules:
+        """How the room is played; raises InvalidField."""
+        if self.mode == "self_paced" and self.changes:
+            raise InvalidField("Whoever moves on alone cannot go back: leave `changes` out.", field="changes")
+        return Rules(**self.model_dump(exclude={"classroom_id", "quiz_id"}))
 
 
 class LiveSession(BaseModel):
@@ -42,7 +57,8 @@ class LiveSession(BaseModel):
 
 def get_door(connection: HTTPConnection) -> LiveDoor:
     """The live door that `api/app.py` opened."""
-    door = get_services(connection).extra.get("live")
+    services = getattr(connection.app.state, "services", None)
+    door = services.extra.get("live") if services else None
     if not isinstance(door, LiveDoor):
         raise Unavailable("This server holds no live quizzes.")
     return door
@@ -59,48 +75,38 @@ async def open_session(
     trail: Annotated[Trail, Depends(audited("live.opened"))],
 ) -> Envelope[LiveSession]:
     """Open a live quiz for a classroom (its teachers, its school's admins); 409 while another one has not ended."""
-    opened = await door.hub.open_room(caller, wish.classroom_id, wish.quiz_id)
+    opened = await door.hub.open_room(caller, wish.classroom_id, wish.quiz_id, wish.rules())
     await trail.note(session_id=opened.session_id, classroom_id=wish.classroom_id)
     return ok(LiveSession(session_id=opened.session_id, join_code=opened.join_code), "Live quiz opened.")
 
 
-@socket_router.websocket(SOCKET_PATH)
-async def quiz_socket(websocket: WebSocket, door: DoorDep) -> None:
-    """A live quiz; the first frame says who comes (realtime/protocol.py)."""
+async def quiz_socket(websocket: WebSocket) -> None:
+    """A live quiz; the first frame says who comes (realtime/protocol)."""
+    door = get_door(websocket)
     headers = websocket.headers
     if not door.admits(headers.get("origin"), headers.get("host")):
         await websocket.close()
         return
-    wanted = SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None
-    await websocket.accept(subprotocol=wanted)
-    await door.hub.serve(QuizSocket(websocket))
+    offered = websocket.scope["subprotocols"]
+    spoken = next((name for name in offered if name in SUBPROTOCOLS), None)
+    if offered and spoken is None:
+        await websocket.send_denial_response(_unknown_version())
+        return
+    await websocket.accept(subprotocol=spoken)
+    await door.hub.serve(QuizSocket(websocket, beats=spoken is not None), _guard(door, websocket))
 
 
-class QuizSocket:
-    """Starlette's socket in the form that `realtime` asks for."""
+def _unknown_version() -> Response:
+    text = f"This server speaks {', '.join(SUBPROTOCOLS)}."
+    error = {"code": "unknown_version", "details": {"supported": list(SUBPROTOCOLS)}}
+    return JSONResponse({"success": False, "message": text, "error": error}, 400)
 
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
 
-    async def receive(self) -> str:
-        """The next message; bytes are read as UTF-8."""
-        try:
-            message = await self._websocket.receive()
-        except (WebSocketDisconnect, RuntimeError) as error:
-            raise Disconnected from error
-        if message["type"] != "websocket.receive":
-            raise Disconnected
-        text = message.get("text")
-        return str(message["bytes"], errors="replace") if text is None else str(text)
+def _guard(door: LiveDoor, websocket: WebSocket) -> Guard | None:
+    """Around a join code: each caller has tries of his own, so nobody closes the door of his classmates."""
+    guess = door.guess
+    return guess and (lambda caller: guess(websocket, "join_code", str(caller.user_id)))
 
-    async def send(self, text: str) -> None:
-        """Send a text frame."""
-        try:
-            await self._websocket.send_text(text)
-        except (WebSocketDisconnect, RuntimeError) as error:
-            raise Disconnected from error
 
-    async def close(self, code: int, reason: str) -> None:
-        """Close, if it is not closed."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await self._websocket.close(code, reason)
+socket_routes = [WebSocketRoute(SOCKET_PATH, quiz_socket)]
+"""Without FastAPI's dependencies, which would be kept for as long as a socket is open."""

@@ -76,6 +76,31 @@ PARTS = (
         ("responses.student_id",),
     ),
     Part(
+        "live_quizzes",
+        """select p.session_id, p.nickname, p.kicked_at from live_people p where p.user_id = %(user)s order by 1""",
+        "Live quizzes: the nickname this person had, and whether a teacher sent this person out.",
+        "Live-Quizze: der Spitzname dieser Person und ob eine Lehrkraft sie hinausgeschickt hat.",
+        ("live_people.user_id",),
+    ),
+    Part(
+        "live_answers",
+        """select session_id, question_id, run, choice, correct, score, time_spent_ms, submitted_at, client_id,
+                  set_aside_at
+           from live_answers where student_id = %(user)s order by submitted_at""",
+        "Answers in live quizzes that may still be changed, or were set aside when a question was dropped.",
+        "Antworten in Live-Quizzen, die noch geändert werden können oder mit einer Frage verworfen wurden.",
+        ("live_answers.student_id",),
+    ),
+    Part(
+        "live_turns",
+        """select session_id, position, question_id, to_timestamp(opens_at / 1000.0) as opened_at,
+                  to_timestamp(closes_at / 1000.0) as closes_at
+           from live_turns where student_id = %(user)s order by session_id, position""",
+        "When this person was given which question of a live quiz that everybody goes through alone.",
+        "Wann diese Person welche Frage eines Live-Quizzes bekam, das jede Person für sich durchgeht.",
+        ("live_turns.student_id",),
+    ),
+    Part(
         "quiz_results",
         """select r.id, r.session_id, r.quiz_id, z.title as quiz, r.attempt_number, r.score, r.max_score, r.submitted_at
            from quiz_results r join quizzes z on z.id = r.quiz_id where r.student_id = %(user)s order by r.id""",
@@ -207,5 +232,6 @@ LEFT_OUT = MappingProxyType(
 )
 """Columns that may hold a person's number and are in no part, each with its reason.
 
-Live rooms (`live_sessions`, `live_log`) hold questions and moments, no person; ClickHouse holds copies only.
+Live rooms' own tables (`live_sessions`, `live_log`) hold questions and moments, no person;
+ClickHouse holds copies only.
 """

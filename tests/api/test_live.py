@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.cli.server import _bound as bind
+from api.live.history import CubeHistory
+from core.postgres import Postgres
 from core.settings import Settings
 from tests.api.conftest import School, data, fault
-from tests.realtime.guests import joined
+from tests.realtime.guests import joined, visiting
 from tests.realtime.nodes import served
 
 
@@ -89,3 +92,75 @@ async def test_only_the_classrooms_teacher_or_the_admin_opens_a_live_quiz_and_on
 @pytest.mark.parametrize("body", [{}, {"classroom_id": 1}, {"classroom_id": "x", "quiz_id": 1}, {"quiz_id": 0}])
 async def test_a_wish_that_is_none_is_refused(school: School, body: dict[str, Any]) -> None:
     fault(await school.teacher.post("/api/v1/live/sessions", body), 422)
+
+
+async def test_a_room_is_opened_with_its_rules_and_with_none_that_contradict(
+    application: FastAPI, school: School
+) -> None:
+    fault(await school.teacher.post("/api/v1/live/sessions", _wish(school, mode="self_paced", changes=True)), 422)
+    for wrong in ({"seconds": 0}, {"seconds": 1e9}, {"mode": "chaos"}, {"unknown": 1}):
+        fault(await school.teacher.post("/api/v1/live/sessions", _wish(school, **wrong)), 422)
+    opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school, nicknames=True, seconds=30)), 201)
+    token = school.student.tokens["access_token"]
+    async with served(application) as url, joined(url, token, join_code=opened["join_code"], nickname="Ada") as pupil:
+        rules = pupil.frames[0]["rules"]
+        assert (rules["nicknames"], rules["seconds"], rules["mode"]) == (True, 30, "teacher")
+
+
+async def test_join_codes_are_guessed_slowly_and_nobody_else_waits_for_it(application: FastAPI, school: School) -> None:
+    opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school)), 201)
+    codes: list[str] = []
+    stranger = school.other_teacher.tokens["access_token"]
+    async with served(application) as url:
+        for number in range(40):
+            async with visiting(url) as guest:
+                await guest.send("join", token=stranger, join_code=f"AAAA{number:04}")
+                refused = await guest.expect("error")
+                codes.append(refused["code"])
+                assert await guest.closed() == (4015 if refused["code"] == "too_many_tries" else 4503)
+        assert codes[0] == "not_admitted" and codes[-1] == "too_many_tries"
+        assert refused["temporary"] and refused["retry_ms"] >= 1000
+        assert codes.count("not_admitted") <= 12
+        async with joined(url, school.student.tokens["access_token"], join_code=opened["join_code"]):
+            pass
+
+
+async def test_the_moments_of_a_quiz_are_events_and_a_question_has_a_history(
+    application: FastAPI, school: School, postgres: Postgres
+) -> None:
+    question = school.quiz["questions"][0]["id"]
+    for number in range(2):
+        opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school)), 201)
+        where = {"session_id": opened["session_id"]}
+        async with (
+            served(application) as url,
+            joined(url, school.teacher.tokens["access_token"], **where) as teacher,
+            joined(url, school.student.tokens["access_token"], **where) as pupil,
+        ):
+            await teacher.send("quiz_started")
+            await teacher.send("question_displayed", question_id=question)
+            if number:
+                found = await teacher.until(lambda frame: frame.get("history") is not None, "history")
+                assert found["history"] == {"answers": 0, "accuracy": None}  # too few to be told
+            for _ in range(5):
+                await pupil.answer(question, "3/4")
+                await teacher.send("question_restarted", id=1)
+                await teacher.until(lambda frame: frame.get("id") == 1)
+            await teacher.send("quiz_ended")
+            await teacher.expect("quiz_ended")
+    row = await postgres.fetch_one("select school_id from users where id = %s", [school.teacher.id])
+    assert row is not None
+    school_id = row["school_id"]
+    history = CubeHistory(application.state.services.engine)
+    sitting = SimpleNamespace(session_id=10**9, school_id=school_id)
+    async with asyncio.timeout(10):
+        while (told := await history(sitting, question)) is None or told.answers < 10:  # type: ignore[arg-type]
+            await asyncio.sleep(0.1)
+    assert told.accuracy == 1.0
+    rows = await postgres.fetch(
+        "select event_name, count(*) as n, array_agg(distinct user_id) as who from events"
+        " where session_id is not null and event_name <> 'answer_submitted' group by 1"
+    )
+    told_of = {row["event_name"]: (row["n"], row["who"]) for row in rows}
+    who = [school.teacher.id]
+    assert told_of == {"quiz_started": (2, who), "question_displayed": (12, who), "quiz_ended": (2, who)}

@@ -14,7 +14,8 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 
 
 @pytest.mark.parametrize(
-    "name", ["settings.md", "errors.md", "http.md", "cli.md", "models.md", "model-keys.md", "arrows.md"]
+    "name",
+    ["settings.md", "errors.md", "http.md", "cli.md", "models.md", "model-keys.md", "arrows.md", "asyncapi.yaml"],
 )
 def test_a_reference_page_equals_the_code(name: str) -> None:
     written = (ROOT / "docs" / "reference" / name).read_text()

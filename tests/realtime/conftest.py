@@ -14,11 +14,12 @@ from api.principal import Principal
 from core.postgres import Postgres
 from realtime.log import Opened
 from realtime.pacing import Limits
+from realtime.protocol import Rules
 from tests.realtime.guests import Guest, joined
 from tests.realtime.nodes import Node, running_node
 from tests.realtime.world import World, build_world, token
 
-QUICK = Limits(departure_s=0.2, poll_s=0.3)
+QUICK = Limits(departure_s=0.2, poll_s=0.3, follow_s=0.3, settle_s=0.3)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Room:
         """One of its pupils."""
         return self._in(url, token(self.world.pupils[number], "student", self.world.school), more)
 
+    def somebody(self, user: int, role: str) -> AbstractAsyncContextManager[Guest]:
+        """Any person of the school."""
+        return self._in(None, token(user, role, self.world.school), {})
+
     def _in(self, url: str | None, text: str, more: dict[str, Any]) -> AbstractAsyncContextManager[Guest]:
         return joined(url or self.node.url, text, **(self.where | more))
 
@@ -59,11 +64,16 @@ async def node(postgres: Postgres) -> AsyncIterator[Node]:
         yield running
 
 
+async def open_room(world: World, node: Node, **rules: Any) -> Room:
+    """A room in its lobby that is played by these rules."""
+    teacher = Principal(role="teacher", user_id=world.teacher, school_id=world.school)
+    return Room(world, node, await node.hub.open_room(teacher, world.classroom, world.quiz, Rules(**rules)))
+
+
 @pytest.fixture
 async def room(world: World, node: Node) -> Room:
     """A room in its lobby."""
-    teacher = Principal(role="teacher", user_id=world.teacher, school_id=world.school)
-    return Room(world, node, await node.hub.open_room(teacher, world.classroom, world.quiz))
+    return await open_room(world, node)
 
 
 @pytest.fixture

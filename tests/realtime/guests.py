@@ -6,14 +6,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from realtime.protocol import LogFrame
 
 Frame: TypeAlias = dict[str, Any]
 PATIENCE = 8.0
-LOG_EVENTS = {"quiz_started", "question_displayed", "question_locked", "question_revealed", "quiz_ended"}
+LOG_EVENTS = {event.__struct_config__.tag for event in get_args(LogFrame)}
 
 
 class Guest:
@@ -32,14 +35,18 @@ class Guest:
             async for text in self.socket:
                 self.texts.append(str(text))
                 frame = json.loads(text)
-                if frame == {}:
-                    await self.socket.send("{}")
+                if frame.get("event") == "ping":
+                    await self.pong(frame["nonce"])
                 self.frames.append(frame)
                 self._news.set()
         except ConnectionClosed:
             pass
         finally:
             self._news.set()
+
+    async def pong(self, nonce: int) -> None:
+        """Answer a ping."""
+        await self.send("pong", nonce=nonce)
 
     async def send(self, event: str, **fields: Any) -> None:
         """Send a frame."""
@@ -83,7 +90,7 @@ class Guest:
 
     def events(self) -> list[str]:
         """The events that came, in order."""
-        return [frame.get("event", "heartbeat") for frame in self.frames]
+        return [frame["event"] for frame in self.frames]
 
     async def leave(self) -> None:
         """Hang up."""
@@ -94,7 +101,8 @@ class Guest:
 @asynccontextmanager
 async def visiting(url: str, **options: Any) -> AsyncIterator[Guest]:
     """A connected guest who has not yet said who he is."""
-    async with connect(url, compression=None, **options) as socket:
+    spoken = {"subprotocols": [Subprotocol("edu.live.v1")]} | options
+    async with connect(url, compression=None, **spoken) as socket:
         guest = Guest(socket)
         try:
             yield guest

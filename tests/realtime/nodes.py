@@ -7,11 +7,13 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import uvicorn
 from fastapi import FastAPI
 
-from api.live.routes import SOCKET_PATH, get_door, socket_router
+from api.live.chronicle import Chronicler
+from api.live.routes import SOCKET_PATH, socket_routes
 from api.live.service import AnswerKeeper, LiveDoor
 from core.postgres import Postgres
 from core.settings import Settings
@@ -47,10 +49,17 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     """Start a node, and stop it at the end."""
     async with Writer(postgres, Settings()) as writer:
-        hub = LiveHub(postgres, broker or LocalBroker(), Authenticator(postgres), AnswerKeeper(writer), limits)
+        hub = LiveHub(
+            postgres,
+            broker or LocalBroker(),
+            Authenticator(postgres),
+            AnswerKeeper(writer),
+            limits,
+            chronicle=Chronicler(Settings()),
+        )
         app = FastAPI()
-        app.include_router(socket_router)
-        app.dependency_overrides[get_door] = lambda: LiveDoor(hub, origins)
+        app.router.routes.extend(socket_routes)
+        app.state.services = SimpleNamespace(extra={"live": LiveDoor(hub, origins)})
         async with served(app, send_buffer) as url, hub:
             yield Node(hub, url)
 

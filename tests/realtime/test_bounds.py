@@ -35,13 +35,13 @@ async def test_an_outbox_keeps_order_and_only_the_latest_of_each_state() -> None
     outbox.put_state("presence", "p1")
     outbox.put_state("histogram", "h2")
     assert outbox.put("b")
-    assert [await outbox.take() for _ in range(4)] == ["a", "b", "h2", "p1"]
+    assert [outbox.next() for _ in range(5)] == ["a", "b", "h2", "p1", None]
 
 
 async def test_an_outbox_refuses_what_does_not_fit_by_number_or_by_size() -> None:
     outbox = Outbox(frames=2, size=10)
     assert outbox.put("x" * 10) and not outbox.put("x")
-    await outbox.take()
+    outbox.next()
     assert outbox.put("x") and outbox.put("x") and not outbox.put("x")
 
 

@@ -11,7 +11,8 @@ from core.errors import Conflict, Forbidden, NotFound
 from core.postgres import Postgres
 from realtime.log import CODE_LETTERS, SessionLog
 from realtime.protocol import EndQuiz, StartQuiz
-from realtime.session import State, decide, fold
+from realtime.session import decide
+from realtime.state import State, fold
 from tests.realtime.conftest import Room
 from tests.realtime.nodes import Node
 from tests.realtime.world import World
@@ -21,7 +22,7 @@ async def test_of_many_commands_on_one_state_one_is_written(postgres: Postgres, 
     log = SessionLog(postgres)
     sitting = await log.sitting(room.opened.session_id)
     start, end = (decide(sitting, State(), command, 1) for command in (StartQuiz(), EndQuiz()))
-    written = await asyncio.gather(*(log.append(sitting.session_id, State(), [*events]) for events in (start, end) * 4))
+    written = await asyncio.gather(*(log.append(sitting, State(), [*events]) for events in (start, end) * 4))
     assert sum(written) == 1
     events = await log.since(sitting.session_id, 0)
     assert len(events) == 1

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from realtime.pacing import Limits
 from tests.realtime.conftest import Room
@@ -82,12 +83,12 @@ async def test_who_does_not_answer_the_heartbeat_is_let_go_and_who_does_stays(st
     limits = Limits(ping_s=0.2, pong_s=0.2)
     text = token(room.world.pupils[0], "student", room.world.school)
     async with start_node(limits=limits) as node, joined(node.url, text, **room.where) as well:
-        async with connect(node.url) as mute:
+        async with connect(node.url, subprotocols=[Subprotocol("edu.live.v1")]) as mute:
             await mute.send(json.dumps({"event": "join", "token": text, **room.where}))
             async with asyncio.timeout(3):
                 await mute.wait_closed()
             assert mute.close_code == 4012
-        assert "heartbeat" in well.events()
+        assert "ping" in well.events()
         await well.send("sync")
         await well.expect("sync")
 

@@ -140,11 +140,11 @@ async def test_the_sockets_of_a_log_in_close_when_it_ends(start_server: StartSer
             joined(url, school.student.tokens["access_token"], **room) as pupil,
         ):
             data(await school.admin.post("/api/v1/auth/logout"))
-            assert await admin.closed(5) == 4500
+            assert await admin.closed(5) == 4501
             await pupil.send("sync", id="1")
             await pupil.expect("sync")
         async with served(far.app) as url:
-            with pytest.raises(AssertionError, match="4500"):
+            with pytest.raises(AssertionError, match="4501"):
                 async with joined(url, school.admin.tokens["access_token"], **room):
                     pass
 

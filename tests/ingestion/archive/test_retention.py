@@ -177,5 +177,7 @@ async def test_an_amendment_erases_by_the_same_way(
     term = elect(postgres.url, warehouse, 50)
     assert term is not None
     assert eraser(postgres.url, settings)(term, schools[0]["ann"], schools[0]["school"]) > 0
-    assert eraser(postgres.url, Settings(data_dir=settings.data_dir))(term, schools[0]["ann"], schools[0]["school"]) == 0
+    assert (
+        eraser(postgres.url, Settings(data_dir=settings.data_dir))(term, schools[0]["ann"], schools[0]["school"]) == 0
+    )
     term.end()
