@@ -275,7 +275,7 @@ async def test_files_of_the_archive_are_written_anew(
     postgres: Postgres, warehouse: Warehouse, settings: Settings, tmp_path: Path
 ) -> None:
     """Months that have left the record: his rows go from ClickHouse, from their batches and from their files."""
-    chosen = settings.model_copy(update={"archive_url": str(tmp_path / "archive")})
+    chosen = settings.model_copy(update={"archive_url": str(tmp_path / "archive"), "archive_rest_hours": 0})
     store, loader = Folder(tmp_path / "archive"), Loader(postgres, warehouse, chosen)
     ids, _ = await make_world(postgres, loader, [15, 14, 2])
     with office(postgres.url) as connection:
