@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Hashable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.datastructures import State
 
+import api.app
 from api.app import create_app, started
 from api.auth.tokens import Tokens
 from api.principal import Principal
@@ -22,6 +25,7 @@ from core.settings import Settings
 from core.telemetry import configure_logging
 from core.warehouse import Warehouse
 
+T = TypeVar("T")
 PASSWORD = "correct horse battery"
 SECRET = b"a secret for tests, 32 bytes long"
 _LIMITS = ("limit_normal", "limit_query", "limit_reports", "limit_events", "limit_address")
@@ -94,10 +98,51 @@ def stores(postgres: Postgres, warehouse: Warehouse, tmp_path: Path) -> Stores:
     return make_stores(postgres, warehouse, tmp_path)
 
 
+def once(load: Callable[[Path], T]) -> Callable[[Path], T]:
+    """The same, reading a folder again only when a file of it has changed."""
+    known: dict[Hashable, T] = {}
+
+    def cached(folder: Path) -> T:
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        key = str(folder), *((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+        if key not in known:
+            known[key] = load(folder)
+        return known[key]
+
+    return cached
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_are_read_once() -> None:
+    """Every started application reads the same models and reports, which takes longer than most tests."""
+    for name in ("load_catalog", "load_reports"):
+        setattr(api.app, name, once(getattr(api.app, name)))
+
+
+_built: dict[str, tuple[FastAPI, Stores]] = {}
+
+
+def application_over(stores: Stores) -> FastAPI:
+    """The application over these stores, not started. Its routes are made once for each choice of settings, for that
+    takes as long as a test; so one test has one of a kind at a time."""
+    chosen = stores.settings.model_dump(exclude={"data_dir"})
+    plain = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in chosen.items()
+    }
+    key = repr(sorted(plain.items()))
+    if key not in _built:
+        own = replace(stores)
+        _built[key] = create_app(stores=own), own
+    app, own = _built[key]
+    vars(own).update(vars(stores))
+    app.state = State()
+    return app
+
+
 @pytest.fixture
 async def application(stores: Stores) -> AsyncIterator[FastAPI]:
     """The application, started."""
-    async with started(create_app(stores=stores)) as app:
+    async with started(application_over(stores)) as app:
         yield app
 
 

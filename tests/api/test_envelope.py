@@ -8,13 +8,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends
 from structlog.testing import capture_logs
 
-from api.app import check_access
+from api.app import check_access, create_app, started
 from api.deps import require
+from core.embedded import Stores
 from core.errors import StartupError
 from core.postgres import Postgres
+from core.settings import Settings
 from tests.api.conftest import PASSWORD, Person, fault, register
 
 _BODY = '{"name": "A", "email": "a@example.org", "password": "%s", "role": "admin", "school_name": %s}'
@@ -115,13 +117,17 @@ async def test_answers_carry_the_security_headers_and_are_not_kept(client: httpx
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
 
 
-async def test_what_we_did_not_foresee_tells_nothing(application: FastAPI, client: httpx2.AsyncClient) -> None:
+async def test_what_we_did_not_foresee_tells_nothing(stores: Stores) -> None:
+    application = create_app(stores=stores)
+
     @application.get("/breaks")
     async def breaks() -> None:
         raise RuntimeError("secret word")
 
-    with capture_logs() as logs:
-        answer = await client.get("/breaks")
+    transport = httpx2.ASGITransport(application, raise_app_exceptions=False)
+    async with started(application), httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        with capture_logs() as logs:
+            answer = await client.get("/breaks")
     assert "secret word" not in str(fault(answer, 500, "internal"))
     assert answer.headers["X-Request-ID"]
     assert "secret word" in str([entry.get("exc_info") for entry in logs])
@@ -153,7 +159,8 @@ async def test_metrics_count_requests_by_route_and_never_by_id(client: httpx2.As
     assert "private" not in text
 
 
-async def test_every_address_has_an_access_rule_or_the_start_fails(application: FastAPI) -> None:
+def test_every_address_has_an_access_rule_or_the_start_fails() -> None:
+    application = create_app(Settings())
     check_access(application)
     inner = APIRouter()
     inner.add_api_route("/guarded", lambda: None, dependencies=[Depends(require("admin"))])
