@@ -139,6 +139,7 @@ async def test_the_moments_of_a_quiz_are_events_and_a_question_has_a_history(
         ):
             await teacher.send("quiz_started")
             await teacher.send("question_displayed", question_id=question)
+            await pupil.expect("question_displayed")
             if number:
                 found = await teacher.until(lambda frame: frame.get("history") is not None, "history")
                 assert found["history"] == {"answers": 0, "accuracy": None}  # too few to be told
