@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 _NODE = r"""
 const { WebSocketServer } = require("ws");
@@ -44,7 +46,7 @@ async def run_bare() -> Any:
 
     async def attend(socket: ServerConnection) -> None:
         room: set[ServerConnection] = set()
-        try:
+        with suppress(ConnectionClosed):
             async for text in socket:
                 frame = json.loads(text)
                 if "token" in frame:
@@ -55,8 +57,7 @@ async def run_bare() -> Any:
                     await socket.send(json.dumps({"event": "answer_ack", "status": "accepted"}))
                 else:
                     broadcast(room, json.dumps(frame))
-        finally:
-            room.discard(socket)
+        room.discard(socket)
 
     return await serve(attend, "127.0.0.1", 0, compression=None)
 

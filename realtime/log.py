@@ -72,6 +72,10 @@ class Opened(msgspec.Struct, frozen=True):
 class Chronicle(Protocol):
     """Writes what the school's record should know of a room, in the transaction of the log."""
 
+    async def make_room(self, connection: Connection, events: Sequence[LogFrame], /) -> None:
+        """Before the first row of a month: make its partition."""
+        ...
+
     async def __call__(
         self, connection: Connection, sitting: Sitting, events: Sequence[LogFrame], actor: int | None, /
     ) -> None:
@@ -155,6 +159,8 @@ class SessionLog:
         """Append events decided on `state`, all or none; False when another command was first."""
         values = _appended(sitting.session_id, state, events)
         async with self._postgres.transaction() as connection:
+            if self._chronicle is not None:
+                await self._chronicle.make_room(connection, events)
             async with connection.pipeline():
                 cursor = await connection.execute(_APPEND, values)
                 if self._chronicle is not None:

@@ -91,11 +91,17 @@ class Room:
 
     async def _decide(self, command: QuizCommand, actor: int | None) -> tuple[LogFrame, ...]:
         for _ in range(ATTEMPTS):
-            await self.catch_up()
-            state = self.state
-            events = decide(self.sitting, state, command, epoch_ms(now()), await self._tally(state, command))
+            state, at = self.state, epoch_ms(now())
+            try:
+                events = decide(self.sitting, state, command, at, await self._tally(state, command))
+            except EduError:
+                await self.catch_up()
+                if self.state.off == state.off:
+                    raise
+                continue  # it was decided on what this node had not heard of yet
             if await self._log.append(self.sitting, state, events, actor):
                 return events
+            await self.catch_up()
         raise Conflict("Other commands came first. Try again.", code="busy")
 
     async def _tally(self, state: State, command: QuizCommand) -> Tally | None:

@@ -82,7 +82,7 @@ class Upkeep:
         if row is None:
             return
         moved = {(classroom, user) for classroom, user in row["moved"]}
-        for room in list(self._rooms.values()):
+        for room in list(self._rooms.values()) if moved else ():
             for member in list(room.members):
                 places = {(room.sitting.classroom_id, member.seat.user_id), (room.sitting.classroom_id, 0)}
                 if places & moved:
@@ -101,11 +101,22 @@ class Upkeep:
     async def lock_overdue(self) -> None:
         """Lock questions whose time is up though nobody is in their room, and settle their answers."""
         for session_id in await self._log.overdue(epoch_ms(now()) - GRACE_MS):
-            room = self._rooms.get(session_id) or await self._load(session_id)
-            await room.lock_overdue()
-            if session_id not in self._rooms:
-                room.close()
+            try:
+                await self._lock(session_id)
+            except EduError as error:  # one room that cannot be read holds up no other
+                log.warning("live question not locked", session_id=session_id, reason=error.code)
         await self.settle()
+
+    async def _lock(self, session_id: int) -> None:
+        room = self._rooms.get(session_id)
+        if room is not None:
+            await room.lock_overdue()
+            return
+        room = await self._load(session_id)
+        try:
+            await room.lock_overdue()
+        finally:
+            room.close()
 
     async def settle(self, session_id: int | None = None) -> None:
         """Make facts of provisional answers to closed questions."""

@@ -30,6 +30,14 @@ class Chronicler:
         self._notify = not settings.embedded_warehouse
         self._months: set[datetime] = set()
 
+    async def make_room(self, connection: Connection, events: Sequence[LogFrame], /) -> None:
+        """Before the first row of a month: make its partition."""
+        months = {month_of(datetime.fromtimestamp(event.at / 1000, UTC)) for event in events} - self._months
+        if months:
+            await ensure_months(connection, months, ["events"])
+            await connection.commit()
+            self._months |= months
+
     async def __call__(
         self, connection: Connection, sitting: Sitting, events: Sequence[LogFrame], actor: int | None, /
     ) -> None:
@@ -37,14 +45,10 @@ class Chronicler:
         rows = [_row(sitting, event, actor) for event in events if type(event) in _TOLD]
         if not rows:
             return
-        months = {month_of(row["occurred_at"]) for row in rows} - self._months
-        if months:
-            await ensure_months(connection, months, ["events"])
         for row in rows:
             await connection.execute(_INSERT, row)
         if self._notify:
             await connection.execute("select pg_notify(%s, '')", (CHANNEL,))
-        self._months |= months
 
 
 def _row(sitting: Sitting, event: LogFrame, actor: int | None) -> dict[str, Any]:
