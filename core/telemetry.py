@@ -69,7 +69,7 @@ def configure_logging(settings: Settings) -> None:
     structlog.configure(
         processors=shared + last,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
     _adopt_library_logs(shared, last, max(level, logging.WARNING))
