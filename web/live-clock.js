@@ -13,7 +13,8 @@ export function startClock(asked, now) {
     const left = question && leftMs(question, now());
     show(question, left);
     const seconds = left === null ? null : Math.ceil(left / 1000);
-    if (seconds !== spoken && question?.open && SPOKEN.includes(seconds)) announce(plural("clock.left", seconds));
+    const isNews = spoken !== null && seconds !== spoken && SPOKEN.includes(seconds);
+    if (isNews && question.open) announce(plural("clock.left", seconds));
     spoken = seconds;
   }, TICK_MS);
 }

@@ -15,7 +15,8 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => isolated(values[name]));
 }
 
-const isolated = (value) => (typeof value === "string" ? `\u2068${value}\u2069` : String(value ?? ""));
+const NUMBER = /^[\d\s.,:%-]*$/;
+const isolated = (value) => (NUMBER.test(value ?? "") ? String(value ?? "") : `\u2068${value}\u2069`);
 
 /** Whether there is such a text. */
 export const has = (key) => key in texts;
