@@ -16,6 +16,7 @@ const account = new Account();
 let quiz = null;
 let room = null;
 let gone = null;
+let waiting = null; // what gets the focus when the room is drawn next
 
 // ---------------------------------------------------------------- coming in
 
@@ -97,6 +98,8 @@ function draw() {
   $("after").hidden = room.phase !== "ended" || !room.started;
   tellPhase();
   if (isNew) lead($("invite").querySelector("h2"));
+  if (waiting && !waiting.closest("[hidden]")) lead(waiting);
+  waiting = null;
 }
 
 let told = null;
@@ -178,7 +181,7 @@ function personRow({ user_id, name, nickname }, done) {
   const button = el("button", { type: "button", className: "small" }, t("people.kick"));
   button.setAttribute("aria-label", t("people.kick_name", { name }));
   button.addEventListener("click", async () => {
-    if (await isSure(t("people.kick_sure", { name }))) say("student_kicked", { user_id });
+    if (await isSure(t("people.kick_sure", { name }))) say("student_kicked", { user_id }, $("here-heading"));
   });
   const parts = [bdi(name), ...(nickname ? [" (", bdi(nickname), ")"] : [])];
   if (room.progress) parts.push(` ${number(done ?? 0)}/${number(room.progress.of)}`);
@@ -188,7 +191,7 @@ function personRow({ user_id, name, nickname }, done) {
 function outRow({ user_id, name }) {
   const button = el("button", { type: "button", className: "small" }, t("people.allow"));
   button.setAttribute("aria-label", t("people.allow_name", { name }));
-  button.addEventListener("click", () => say("student_allowed", { user_id }));
+  button.addEventListener("click", () => say("student_allowed", { user_id }, $("here-heading")));
   return el("li", {}, bdi(name), button);
 }
 
@@ -209,15 +212,17 @@ function planRow({ question_id, question_text }) {
   const button = el("button", { type: "button", className: "small" }, t("plan.show"));
   button.setAttribute("aria-label", t("plan.show_text", { text: question_text }));
   button.hidden = room.phase === "lobby";
-  button.addEventListener("click", () => say("question_displayed", { question_id, ...seconds() }));
+  button.addEventListener("click", () => say("question_displayed", { question_id, ...seconds() }, $("question")));
   return el("li", {}, text, button);
 }
 
 // ---------------------------------------------------------------- commands
 
-async function say(event, fields = {}) {
+/** Say a command; `next` gets the focus where the button that was pressed goes away. */
+async function say(event, fields = {}, next = null) {
   complain($("room-fault"), null);
   try {
+    waiting = next;
     await quiz.ask(event, fields);
   } catch (fault) {
     complain($("room-fault"), fault);
@@ -254,6 +259,7 @@ $("log-out").addEventListener("click", async () => {
 });
 window.addEventListener("online", () => quiz?.hurry());
 window.addEventListener("offline", () => quiz?.lost());
+document.addEventListener("visibilitychange", () => document.hidden || quiz?.hurry());
 startClock(() => (room && !gone ? current(room) : null), () => quiz.now());
 logInForm(account, loggedIn);
 await offerLanguages($("language"), translated);

@@ -255,6 +255,7 @@ $("log-out").addEventListener("click", async () => {
 $("again").addEventListener("click", () => come(code()));
 window.addEventListener("online", () => quiz?.hurry());
 window.addEventListener("offline", () => quiz?.lost());
+document.addEventListener("visibilitychange", () => document.hidden || quiz?.hurry());
 startClock(() => (room && !ended ? current(room) : null), () => quiz.now());
 logInForm(account, loggedIn);
 await offerLanguages($("language"), translated);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -14,13 +15,17 @@ import pytest
 from fastapi import FastAPI
 from playwright.async_api import Browser, Page, expect
 
-from tests.api.conftest import PASSWORD, Person, application, client, data, register, stores
+from api.auth.passwords import Passwords
+from core.embedded import Stores
+from core.postgres import Postgres
+from core.warehouse import Warehouse
+from tests.api.conftest import PASSWORD, Person, application, client, make_stores, member, register
 from tests.browser.chromium import PATIENCE_MS, browsing, complaints, executable, running_chromium, somebody
 from tests.browser.wire import Wire
 from tests.npm.conftest import npm_folder
 from tests.realtime.nodes import served
 
-__all__ = ["application", "client", "npm_folder", "stores"]
+__all__ = ["application", "client", "npm_folder"]
 expect.set_options(timeout=PATIENCE_MS)
 NAMES = ("Zoë <b>Ünal</b>", "יעל לוי")
 """One looks like markup, one is written from right to left."""
@@ -82,10 +87,10 @@ class Classroom:
         """The teacher's page with its form for a new room."""
         await page.goto(f"{self.wires[2].url}/live/host")
         await self.log_in(page, self.teacher)
-        await expect(page.locator("#setup [name=quiz] option")).to_have_count(1)
 
     async def open(self, page: Page, **chosen: Any) -> str:
         """Open a room as the form says; its code."""
+        await expect(page.locator("#setup [name=quiz] option")).to_have_count(1)
         for name, value in chosen.items():
             field = page.locator(f"#setup [name={name}]")
             if isinstance(value, bool):
@@ -112,15 +117,34 @@ class Classroom:
 
 
 @pytest.fixture
+def stores(postgres: Postgres, warehouse: Warehouse, tmp_path: Path) -> Stores:
+    """Fresh stores; tokens last a minute, so that pages renew them every half."""
+    return make_stores(postgres, warehouse, tmp_path, access_token_minutes=1)
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """The hash of the password that all have, made once: hashing takes its time."""
+    return asyncio.run(Passwords().hash(PASSWORD))
+
+
+async def _person(postgres: Postgres, admin: Person, role: str, name: str, password_hash: str) -> Person:
+    person = await member(admin, role)
+    person.email = f"{role}{person.id}@example.org"
+    update = "update users set name = %s, email = %s, password_hash = %s where id = %s"
+    async with postgres.transaction() as connection:
+        await connection.execute(update, [name, person.email, password_hash, person.id])
+    return person
+
+
+@pytest.fixture
 async def classroom(
-    application: FastAPI, client: httpx2.AsyncClient, browser: Browser, axe: str
+    application: FastAPI, client: httpx2.AsyncClient, postgres: Postgres, browser: Browser, axe: str, password_hash: str
 ) -> AsyncIterator[Classroom]:
     """The class, its server running."""
     admin = await register(client, "admin", school_name="Hilltop")
-    teacher = await register(client, "teacher", school_id=admin.school_id)
-    pupils = [await register(client, "student", school_id=admin.school_id) for _ in NAMES]
-    for pupil, name in zip(pupils, NAMES, strict=True):
-        data(await admin.call("PATCH", f"/api/v1/users/{pupil.id}", json={"name": name}))
+    teacher = await _person(postgres, admin, "teacher", "Tess", password_hash)
+    pupils = [await _person(postgres, admin, "student", name, password_hash) for name in NAMES]
     room = await admin.make("classrooms", name="Class 7a", teacher_id=teacher.id)
     for pupil in pupils:
         await admin.make("enrolments", classroom_id=room["id"], user_id=pupil.id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from playwright.async_api import expect
 
-from tests.browser.conftest import Classroom
+from tests.browser.conftest import NAMES, Classroom
 
 
 async def test_who_may_not_come_in_is_told_why(classroom: Classroom) -> None:
-    async with classroom.page() as zoe:
+    async with classroom.page() as teacher, classroom.page() as zoe:
         await zoe.goto(f"{classroom.wires[0].url}/live/join")
         await zoe.locator("#log-in [name=email]").fill(classroom.pupils[0].email)
         await zoe.locator("#log-in [name=password]").fill("wrong")
@@ -20,6 +20,11 @@ async def test_who_may_not_come_in_is_told_why(classroom: Classroom) -> None:
         await expect(zoe.locator("#enter-fault")).to_have_text("There is no quiz with this code that you may enter.")
         await expect(zoe.locator("#enter [name=code]")).to_have_value("ABCDEFGH")
         await classroom.faultless(zoe)
+        await classroom.lead(teacher)
+        await zoe.locator("#enter [name=code]").fill(await classroom.open(teacher, nicknames=True))
+        await zoe.locator("#enter [name=nickname]").fill("Ada 🦊")
+        await zoe.keyboard.press("Enter")
+        await expect(teacher.locator("#here li bdi")).to_have_text([NAMES[0], "Ada"])
 
 
 async def test_a_teacher_at_the_pupils_page_and_a_pupil_at_the_teachers_come_to_their_own(classroom: Classroom) -> None:
@@ -29,10 +34,24 @@ async def test_a_teacher_at_the_pupils_page_and_a_pupil_at_the_teachers_come_to_
         address = teacher.url
         await teacher.goto(f"{classroom.wires[2].url}/live/join#code={code}")
         await expect(teacher.locator("#command-start")).to_be_visible()
+        await teacher.goto(f"{classroom.wires[2].url}/live/host")
+        assert await classroom.open(teacher) == code
+        await expect(teacher.locator("#told")).to_contain_text("had an open room already")
         await zoe.goto(address.replace(classroom.wires[2].url, classroom.wires[0].url))
         await classroom.log_in(zoe, classroom.pupils[0])
         await expect(zoe.locator("#wait-heading")).to_be_visible()
         assert "/live/join" in zoe.url
+
+
+async def test_a_log_in_is_renewed_on_the_open_connection(classroom: Classroom) -> None:
+    async with classroom.page() as teacher:
+        await teacher.clock.install()
+        await classroom.lead(teacher)
+        async with teacher.expect_websocket() as opened:
+            await classroom.open(teacher)
+        async with (await opened.value).expect_event("framereceived", lambda text: '"refreshed"' in text):
+            await teacher.clock.fast_forward("00:31")
+        await expect(teacher.locator("#command-start")).to_be_visible()
 
 
 async def test_no_token_is_kept_where_a_script_could_read_it(classroom: Classroom) -> None:
