@@ -3,6 +3,7 @@
 import { $, complain } from "./live-parts.js";
 
 const EARLY_MS = 60_000;
+const PATIENCE_MS = 15_000;
 
 /** What the server refused; `final`: trying again is of no use. */
 export class Fault extends Error {
@@ -93,10 +94,19 @@ const subject = (token) => JSON.parse(atob(token.split(".")[1].replaceAll("-", "
 async function send(method, path, { body, token }) {
   const headers = { ...(body ? { "Content-Type": "application/json" } : {}) };
   if (token) headers.Authorization = `Bearer ${token}`;
-  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
-  const { success, message, data, error } = await response.json();
-  if (!success) throw new Fault(error.code, message, response.status, error.details);
-  return data;
+  const options = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE_MS) };
+  const { status, answer } = await asked(path, options);
+  if (!answer.success) throw new Fault(answer.error.code, answer.message, status, answer.error.details);
+  return answer.data;
+}
+
+async function asked(path, options) {
+  try {
+    const response = await fetch(path, options);
+    return { status: response.status, answer: await response.json() };
+  } catch {
+    throw new Fault("unavailable", "", 503); // no network, no server, or one that does not answer
+  }
 }
 
 /** The log-in form of both pages; `done` comes after each log-in. */

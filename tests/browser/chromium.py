@@ -72,10 +72,15 @@ async def browsing(door: str) -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def somebody(browser: Browser, language: str = "en", width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
+async def somebody(
+    browser: Browser, language: str = "en", width: int = 1280, height: int = 800, *, dark: bool = False
+) -> AsyncIterator[Page]:
     """A person's page, with cookies of its own; what scripts threw or the browser refused fails the test."""
     context = await browser.new_context(
-        locale=language, viewport={"width": width, "height": height}, reduced_motion="reduce"
+        locale=language,
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+        color_scheme="dark" if dark else "light",
     )
     context.set_default_timeout(PATIENCE_MS)
     page, wrong = await context.new_page(), list[str]()

@@ -43,7 +43,7 @@ async def test_a_teacher_at_the_pupils_page_and_a_pupil_at_the_teachers_come_to_
         assert "/live/join" in zoe.url
 
 
-async def test_a_log_in_is_renewed_on_the_open_connection(classroom: Classroom) -> None:
+async def test_a_log_in_is_renewed_on_the_open_connection_and_a_silent_wire_is_noticed(classroom: Classroom) -> None:
     async with classroom.page() as teacher:
         await teacher.clock.install()
         await classroom.lead(teacher)
@@ -51,6 +51,10 @@ async def test_a_log_in_is_renewed_on_the_open_connection(classroom: Classroom) 
             await classroom.open(teacher)
         async with (await opened.value).expect_event("framereceived", lambda text: '"refreshed"' in text):
             await teacher.clock.fast_forward("00:31")
+        classroom.wires[2].freeze()
+        async with teacher.expect_websocket():
+            await teacher.clock.fast_forward("01:05")
+        await expect(teacher.locator("#connection")).to_be_hidden()
         await expect(teacher.locator("#command-start")).to_be_visible()
 
 

@@ -29,7 +29,7 @@ async def _ask(teacher: Page, number: int) -> None:
 
 
 async def test_a_teacher_leads_a_quiz_and_two_pupils_play_it(classroom: Classroom) -> None:
-    async with classroom.page() as teacher, classroom.page(**PHONE) as zoe, classroom.page(**PHONE) as yael:
+    async with classroom.page() as teacher, classroom.page(**PHONE) as zoe, classroom.page(**PHONE, dark=True) as yael:
         await teacher.goto(f"{classroom.wires[2].url}/live/host")
         await expect(teacher.locator("#log-in")).to_be_visible()
         await classroom.faultless(teacher)
@@ -41,7 +41,7 @@ async def test_a_teacher_leads_a_quiz_and_two_pupils_play_it(classroom: Classroo
         await expect(teacher.locator("#here li")).to_have_count(2)
         assert set(NAMES) == {await row.locator("bdi").inner_text() for row in await teacher.locator("#here li").all()}
         await expect(zoe.locator("#wait-heading bdi")).to_have_text(NAMES[0])
-        await classroom.faultless(teacher, zoe)
+        await classroom.faultless(teacher, zoe, yael)
 
         await _press(teacher, "start")
         await _press(teacher, "next")

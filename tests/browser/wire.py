@@ -12,6 +12,7 @@ class Wire:
         self._port = port
         self._writers: set[asyncio.StreamWriter] = set()
         self.down = False
+        self._moves = _moving()
 
     async def __aenter__(self) -> Wire:
         self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
@@ -30,9 +31,19 @@ class Wire:
         pair = {writer, down}
         self._writers |= pair
         try:
-            await asyncio.gather(_pass(reader, down), _pass(up, writer), return_exceptions=True)
+            await asyncio.gather(self._pass(reader, down), self._pass(up, writer), return_exceptions=True)
         finally:
             self._writers -= pair
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        moves: asyncio.Event | None = None
+        while data := await reader.read(65536):
+            if b"upgrade: websocket" in data.lower():
+                moves = self._moves
+            if moves is not None:
+                await moves.wait()
+            writer.write(data)
+        writer.close()
 
     def cut(self) -> None:
         """Break every connection, and each new one until it is mended."""
@@ -40,12 +51,17 @@ class Wire:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def freeze(self) -> None:
+        """From now on nothing passes on the WebSockets that are open, and nobody is told; new ones work."""
+        self._moves.clear()
+        self._moves = _moving()
+
     def mend(self) -> None:
         """Let connections through again."""
         self.down = False
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-    writer.close()
+def _moving() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
