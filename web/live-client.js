@@ -136,6 +136,7 @@ export class LiveClient extends EventTarget {
     this.#socket.isIn = true;
     this.#tries = 0;
     if (!frame.recovered) this.off = frame.off;
+    if (this.#leastMs === Infinity) this.#offset = frame.server_ms - Date.now(); // until the first probe is back
     this.#tell("status", { status: "open" });
     this.#tell("joined", frame);
     missed.forEach((event) => this.#happened(event));

@@ -10,7 +10,8 @@ export async function fillSetup(account) {
   const [classrooms, quizzes] = await Promise.all(["classrooms", "quizzes"].map((name) => all(account, name)));
   const { classroom, quiz } = $("setup").elements;
   classroom.replaceChildren(...classrooms.map(({ id, name }) => new Option(name, id)));
-  const offer = () => quiz.replaceChildren(...quizzesFor(quizzes, Number(classroom.value)));
+  const chosen = () => classrooms.find(({ id }) => id === Number(classroom.value));
+  const offer = () => quiz.replaceChildren(...quizzesFor(quizzes, chosen()));
   classroom.onchange = offer;
   offer();
   if (!classrooms.length) complain($("setup-fault"), { code: "no_classrooms" });
@@ -26,12 +27,14 @@ async function all(account, name) {
   return items;
 }
 
-/** Those of the classroom first, then those of everybody. */
+/** Those of the classroom first, then those of everybody, its own subject before the others. */
 function quizzesFor(quizzes, classroom) {
-  const groups = [["setup.quizzes_own", classroom], ["setup.quizzes_shared", null]];
+  const groups = [["setup.quizzes_own", classroom?.id], ["setup.quizzes_shared", null]];
+  const isOther = ({ subject }) => Number(subject !== classroom?.subject);
   return groups.flatMap(([label, owner]) => {
     const group = Object.assign(document.createElement("optgroup"), { label: t(label) });
     const own = quizzes.filter((each) => each.classroom_id === owner && each.question_count);
+    own.sort((one, other) => isOther(one) - isOther(other));
     group.append(...own.map(({ id, title }) => new Option(title, id)));
     return own.length ? [group] : [];
   });

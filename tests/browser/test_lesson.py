@@ -176,7 +176,8 @@ async def test_pupils_move_on_alone_in_german_and_in_english(classroom: Classroo
         await _press(teacher, "end")
         await teacher.locator("#sure button.main").click()
         await expect(zoe.locator("#leaderboard tbody tr")).to_have_count(2)
-        await classroom.faultless(zoe)
+        await expect(teacher.locator("#after")).to_be_visible()
+        await classroom.faultless(teacher, zoe)
 
 
 async def test_the_language_changes_without_losing_anything(classroom: Classroom) -> None:
