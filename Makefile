@@ -7,7 +7,7 @@ export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly chaos check audit format bench lock docs clean
+.PHONY: help install demo test nightly chaos check audit format bench lock docs clean chromium
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,10 +17,10 @@ install: $(VENV)/.serve ## set up .venv to run the product
 demo: $(VENV)/.serve ## a demo district, the server on :9090, one query answered
 	$(BIN)/eduanalytics demo $(ARGS)
 
-test: $(VENV)/.dev tests/npm/node_modules/.installed ## run the tests on real stores
+test: $(VENV)/.dev tests/npm/node_modules/.installed chromium ## run the tests on real stores
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not nightly" $(ARGS)
 
-nightly: $(VENV)/.dev tests/npm/node_modules/.installed ## run the long tests too
+nightly: $(VENV)/.dev tests/npm/node_modules/.installed chromium ## run the long tests too
 	PATH="$(CURDIR)/$(BIN):$$PATH" EDU_HYPOTHESIS=nightly $(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 chaos: $(VENV)/.dev ## kill -9 of loaders, API and both stores while clients write (ARGS="--seconds 90")
@@ -70,4 +70,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.serve
 
 tests/npm/node_modules/.installed: tests/npm/package-lock.json $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix tests/npm ci --no-fund --no-audit --loglevel=error
-	touch $@
+	cp $< $@
+
+chromium:
+	sh deploy/install-chromium.sh

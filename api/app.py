@@ -59,6 +59,7 @@ from api.limits.attempts import open_attempts
 from api.limits.gate import Gate, Rates, has_rule
 from api.limits.throttle import Throttle
 from api.limits.windows import open_windows
+from api.live import pages
 from api.live import routes as live
 from api.live.service import live_door
 from api.methods import Methods
@@ -104,6 +105,7 @@ PUBLIC = frozenset(
         "/docs",
         "/openapi.json",
         "/web",
+        *pages.PATHS,  # pages without a word about anybody; what they show is asked for with a token
         *(f"{prefix}/auth/{verb}" for prefix in ("", BASE) for verb in ("register", "login", "refresh")),
         # whoever comes here has a mail's token or a provider's word instead of ours, or learns nothing
         *(f"{prefix}/auth/password/{verb}" for prefix in ("", BASE) for verb in ("forgot", "reset")),
@@ -215,6 +217,7 @@ def _add_routes(app: FastAPI, alone: bool) -> None:
         base.include_router(part.router)
     app.include_router(base)
     app.router.routes.extend(live.socket_routes)
+    app.include_router(pages.router)
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
     app.add_api_route("/", _landing, include_in_schema=False)
 

@@ -7,12 +7,14 @@
 //   quiz.connect();
 //   const ack = await quiz.answer(45, "B");
 //
-// Log frames (those with `off`) come once each and in order, whatever happened to the connection between.
+// Log frames (those with `off`) come once each and in order, whatever happened to the connection between. `off: 0` beside
+// a `session_id` gives the whole log from the beginning. A token function that rejects with `final: true` ends it (4500).
 
 const SUBPROTOCOL = "edu.live.v1";
 const FIRST_MS = 250;
 const LONGEST_MS = 8000;
 const PROBES = 5;
+const SILENT_PINGS = 2.5;
 
 /** Whether a client that was closed with this code should come back. */
 export const comesBack = (code) => code !== 1000 && code < 4500;
@@ -25,7 +27,7 @@ export function pauseMs(code, reason, tries, chance = Math.random()) {
 }
 
 export class LiveClient extends EventTarget {
-  #url; #token; #where; #socket = null; #asked = new Map(); #ids = 0; #tries = 0; #timer = null;
+  #url; #token; #where; #socket = null; #asked = new Map(); #ids = 0; #tries = 0; #timer = null; #watch = null;
   #offset = 0; #leastMs = Infinity; #stopped = false; #WebSocket;
   off = 0;
   joined = null;
@@ -36,6 +38,7 @@ export class LiveClient extends EventTarget {
     this.#url = url;
     this.#token = typeof token === "function" ? token : () => token;
     this.#where = where;
+    this.off = where.off ?? 0;
     this.#WebSocket = WebSocket;
   }
 
@@ -47,14 +50,21 @@ export class LiveClient extends EventTarget {
     this.#tell("status", { status: "connecting", tries: this.#tries });
     const socket = new this.#WebSocket(this.#url, SUBPROTOCOL);
     this.#socket = socket;
-    socket.onopen = async () => {
-      const join = JSON.stringify(await this.#join());
-      if (socket.readyState === 1) socket.send(join);
-    };
+    socket.onopen = () => this.#knock(socket);
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
     socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason);
     socket.onerror = () => {};
   }
+
+  /** The network is back (the browser says so): do not wait any longer. */
+  hurry() {
+    if (this.#socket !== null || this.#stopped || this.#timer === null) return;
+    clearTimeout(this.#timer);
+    this.connect();
+  }
+
+  /** The browser says that the network is gone: do not wait until the silence tells. */
+  lost() { this.#drop(this.#socket); }
 
   /** Leave for good. */
   leave() {
@@ -88,7 +98,18 @@ export class LiveClient extends EventTarget {
     return { event: "join", token, ...where };
   }
 
+  async #knock(socket) {
+    try {
+      const join = JSON.stringify(await this.#join());
+      if (socket.readyState === 1) socket.send(join);
+    } catch (error) {
+      socket.close();
+      if (socket === this.#socket) this.#closed(error.final ? 4500 : 1006, error.message);
+    }
+  }
+
   #hear(frame) {
+    this.#listenFor(frame.ping_s ?? this.joined?.ping_s);
     if (frame.event === "ping") this.#socket.send(JSON.stringify({ event: "pong", nonce: frame.nonce }));
     else if (frame.event === "joined") this.#comeIn(frame);
     else if (this.#asked.has(frame.id)) this.#answered(frame);
@@ -96,12 +117,26 @@ export class LiveClient extends EventTarget {
     else this.#tell(frame.event, frame);
   }
 
+  /** A wire that is cut without a word: when no ping has come for so long, come back on another one. */
+  #listenFor(seconds) {
+    clearTimeout(this.#watch);
+    const socket = this.#socket;
+    if (seconds) this.#watch = setTimeout(() => this.#drop(socket), seconds * 1000 * SILENT_PINGS);
+  }
+
+  #drop(socket) {
+    if (socket === null || socket !== this.#socket) return;
+    this.#closed(1006, "silent");
+    socket.close();
+  }
+
   #comeIn(frame) {
-    const missed = this.joined ? frame.log : [];
+    const missed = frame.recovered ? frame.log : [];
     this.joined = frame;
     this.#socket.isIn = true;
     this.#tries = 0;
     if (!frame.recovered) this.off = frame.off;
+    if (this.#leastMs === Infinity) this.#offset = frame.server_ms - Date.now(); // until the first probe is back
     this.#tell("status", { status: "open" });
     this.#tell("joined", frame);
     missed.forEach((event) => this.#happened(event));
@@ -136,6 +171,7 @@ export class LiveClient extends EventTarget {
   }
 
   #closed(code, reason) {
+    clearTimeout(this.#watch);
     this.#socket = null;
     if (this.#stopped || !comesBack(code)) {
       for (const { reject } of this.#asked.values()) reject({ event: "error", code: "closed", message: reason });

@@ -18,6 +18,8 @@ IMPERSONAL = MappingProxyType(
         "GET /openapi.json": "documentation",
         "HEAD /openapi.json": "documentation",
         "WS /web": "the files of the web page",
+        "GET /live/host": "a page; what it shows is asked for by itself",
+        "GET /live/join": "a page; what it shows is asked for by itself",
         "WS /ws/quiz": "its rooms note who comes in",
         "POST /auth/register": "records it where the account is made",
         "POST /auth/password/forgot": "a wish, the same for every address; recorded where the mail's token is used",

@@ -64,6 +64,7 @@ def page_of_links(url: str) -> None:
     for path, what in (
         ("/", "the landing page"),
         ("/docs", "every address, with examples"),
+        ("/live/host", "lead a live quiz; pupils come to /live/join"),
         ("/api/v1/reports", "the reports"),
         ("/cubejs-api/v1/meta", "what can be asked"),
         ("/health", "health"),

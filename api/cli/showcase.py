@@ -1,4 +1,4 @@
-"""The demo at work: a server, a made-up district in it, its people's log-ins, one question answered."""
+"""The demo at work: a server, a made-up district in it, its people's log-ins, one question answered, a live quiz."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from fastapi import FastAPI
 
 from api.auth.passwords import Passwords
 from api.cli.ask import tables
+from api.cli.bots import Pace, Stage, play
 from api.cli.client import load, mint, operator
 from api.cli.data import progress_bar
 from api.cli.output import Format, console, print_rows
 from api.cli.serve import page_of_links
 from api.cli.server import Server, serving
+from api.cli.stage import set_stage
 from api.deps import Services
 from core.embedded import DataFolder, secret_key
 from core.settings import Settings
@@ -33,14 +35,18 @@ _QUERY: dict[str, Any] = {
 }
 
 
-async def show(settings: Settings, district: District, leave: bool) -> None:
-    """Serve, seed, show where to look; `leave` stops then."""
+async def show(settings: Settings, district: District, *, live: bool, leave: bool) -> None:
+    """Serve, seed, show where to look, perhaps let bots play a live quiz; `leave` stops then."""
     async with serving(settings) as server:
         password = demo_password(settings)
         await _seed(_services(server.application), district, password)
         page_of_links(server.url)
         await _log_ins(_services(server.application), password)
         await _answered(server, settings)
+        if live:
+            await _played(server, settings)
+        else:
+            console.print("\nWith --live bots play a live quiz for a few minutes.", highlight=False)
         if leave:
             return
         console.print("\nCtrl-C stops the server.", style="dim")
@@ -86,3 +92,33 @@ async def _answered(server: Server, settings: Settings) -> None:
     console.print("\nA question: how do the subjects compare?", highlight=False)
     for rows in tables(answer):
         print_rows(rows, Format.TABLE)
+
+
+async def _played(server: Server, settings: Settings) -> None:
+    """A live quiz that bots play, until it has ended or the server is told to stop."""
+    pace = Pace()
+    stage = await set_stage(_services(server.application), settings, server.url, "teacher@example.org", pace)
+    if stage is None:
+        console.print("\nNo live quiz: the demo's teacher or quizzes are not here.", style="yellow")
+        return
+    _invite(server.url, stage)
+    playing, stopped = asyncio.create_task(play(stage, pace)), asyncio.create_task(server.wait())
+    try:
+        await asyncio.wait({playing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        playing.cancel()
+        stopped.cancel()
+        await asyncio.wait({playing, stopped})
+    if not playing.cancelled():
+        playing.result()
+        console.print("The live quiz has ended; its answers are in the reports.", highlight=False)
+
+
+def _invite(url: str, stage: Stage) -> None:
+    console.print(f"\nA live quiz with {len(stage.pupils)} bots. It goes on, and ends, by itself:", highlight=False)
+    links = {
+        f"{url}/live/host#session={stage.session_id}&code={stage.join_code}": "watch or lead it as teacher@example.org",
+        f"{url}/live/join#code={stage.join_code}": "take part as student@example.org",
+    }
+    for link, what in links.items():
+        console.print(f"  {link}  [dim]{what}[/]", highlight=False, soft_wrap=True)
