@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import StringConstraints
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from api.audit.trail import Trail, audited
 from api.deps import ServicesDep, require
@@ -74,7 +74,9 @@ async def get_erasure(
     return ok(found)
 
 
-@router.get("/erasures/{erasure_id}/certificate", response_class=HTMLResponse)
+@router.get(
+    "/erasures/{erasure_id}/certificate", response_class=Response, responses={200: {"content": {"text/html": {}}}}
+)
 async def print_certificate(
     erasure_id: Id, erasures: ErasuresDep, trail: Annotated[Trail, Depends(audited("erasure.printed"))]
 ) -> HTMLResponse:

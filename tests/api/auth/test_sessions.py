@@ -217,4 +217,4 @@ async def test_what_is_long_over_is_deleted(client: httpx2.AsyncClient, person: 
     ):
         await postgres.fetch(statement)
     counts = await Pruning(postgres).prune()
-    assert counts == {"letters": 1, "mail_tokens": 2, "invitations": 1, "login_sessions": 1}
+    assert counts == {"letters": 1, "mail_tokens": 2, "invitations": 1, "login_sessions": 1, "dead_letters": 0}
