@@ -14,7 +14,7 @@ from core.errors import InvalidQuery
 from engine.model.catalog import Measure, Segment
 from engine.query.bind import is_row_value
 from engine.query.normalisation import MAX_LIMIT
-from engine.sqlapi.reading import only, place, refused
+from engine.sqlapi.reading import place, refused
 from engine.sqlapi.terms import Term, Terms
 
 _TO_GROUP = "Projection references non-aggregate values"
@@ -91,7 +91,6 @@ class _Reader:
         if isinstance(node, exp.Column):
             owners = self.terms.owners_of(node.args["table"])
         else:
-            only(node)
             owners = list(sources.owners.values())
         for owner in owners:
             for name in self.terms.every(owner):
@@ -100,7 +99,6 @@ class _Reader:
                     self.shown.append(Shown(name.partition(".")[2], term))
 
     def _group(self, group: exp.Expr) -> None:
-        only(group, "expressions")
         for each in group.expressions:
             term = self._one(each, "GROUP BY", aliases_first=False)
             if term.is_measure or isinstance(term.member, Segment):
@@ -119,10 +117,8 @@ class _Reader:
             if not term.is_measure and term.column not in by:
                 hint = f"Add GROUP BY {term.full}." if term.granularity is None else "Group by the same DATE_TRUNC."
                 raise refused(f"{_TO_GROUP}: '{term.full}' is not in GROUP BY.", term.node, hint)
-        if distinct is not None:
-            only(distinct)
-            if by - {each.term.column for each in self.shown}:
-                raise refused("DISTINCT would merge groups.", self.shown[0].term.node, "Show all that GROUP BY names.")
+        if distinct is not None and by - {each.term.column for each in self.shown}:
+            raise refused("DISTINCT would merge groups.", self.shown[0].term.node, "Show all that GROUP BY names.")
 
     def _one(self, node: exp.Expr, clause: str, *, aliases_first: bool) -> Term:
         """A column by its position, its alias, or as a member."""
@@ -149,10 +145,8 @@ class _Reader:
         order = self.tree.args.get("order")
         if order is None:
             return
-        only(order, "expressions")
         there = {each.column for each in columns.asked}
         for each in order.expressions:
-            only(each, "this", "desc", "nulls_first")
             term = self._one(each.this, "ORDER BY", aliases_first=True)
             if term.column not in there:
                 if columns.grouped or term.is_measure or isinstance(term.member, Segment):
@@ -180,7 +174,6 @@ class _Reader:
         node = self.tree.args.get(key)
         if node is None:
             return None
-        only(node, "expression", "this")
         return self._number(node.args.get("expression"), key.upper())
 
     def _number(self, node: Any, clause: str) -> int | None:

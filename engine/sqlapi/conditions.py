@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from engine.model.catalog import Segment
 from engine.sqlapi.literals import is_value, value
-from engine.sqlapi.reading import only, refused
+from engine.sqlapi.reading import refused
 from engine.sqlapi.terms import Term, Terms
 
 _FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {exp.LT: exp.GT, exp.LTE: exp.GTE, exp.GT: exp.LT, exp.GTE: exp.LTE}
@@ -79,6 +79,8 @@ class Conditions:
         """The filter that chooses where the condition is true (`holds`) or where it is false."""
         if isinstance(node, exp.Paren):
             return self._tree(node.this, holds=holds)
+        if node.args.get("negate"):
+            holds = not holds
         if isinstance(node, exp.Not):
             return self._tree(node.this, holds=not holds)
         if isinstance(node, exp.And | exp.Or):
@@ -152,7 +154,6 @@ class Conditions:
         return Leaf(term.full, "equals" if holds else "notEquals", ("true" if wanted else "false",), node)
 
     def _comparison(self, node: exp.Expr, *, holds: bool) -> Filter:
-        only(node, "this", "expression")
         kind, left, right = type(node), node.this, node.expression
         if is_value(left) and not is_value(right):
             kind, left, right = _FLIPPED.get(kind, kind), right, left
@@ -189,7 +190,6 @@ class Conditions:
         return Leaf(term.full, "equals" if same else "notEquals", (value(right, term),), node)
 
     def _between(self, node: exp.Between, *, holds: bool) -> Filter:
-        only(node, "this", "low", "high")
         term = self._plain(node.this)
         low, high = (node.args[key] for key in ("low", "high"))
         for each in (low, high):
@@ -202,7 +202,6 @@ class Conditions:
     def _in(self, node: exp.In, *, holds: bool) -> Filter:
         if node.args.get("query") is not None:
             raise refused("Subselects are not read.", node.args["query"], "List the values: IN ('a', 'b').")
-        only(node, "this", "expressions")
         term = self._plain(node.this)
         for each in node.expressions:
             if not is_value(each):
@@ -212,7 +211,6 @@ class Conditions:
     def _like(self, node: exp.Expr, *, holds: bool) -> Filter:
         if isinstance(node, exp.Escape):
             raise refused("ESCAPE is not understood.", node, "The backslash escapes % and _.")
-        only(node, "this", "expression")
         term, pattern = self._plain(node.this), node.expression
         if term.type in ("number", "time", "boolean"):
             raise refused(f"'{term.full}' is a {term.type}: patterns are for texts.", node)
@@ -275,10 +273,9 @@ _OPERATORS = {(True, True): "contains", (False, True): "startsWith", (True, Fals
 
 
 def _matched(term: Term, node: exp.Expr, before: bool, text: str, after: bool, *, holds: bool) -> Filter:
-    if not text and (before or after):  # any text at all
-        if holds:
-            return Leaf(term.full, "set", (), node)
-        raise refused("Every text is like '%': this chooses no row.", node)
+    if not text and (before or after):  # any text at all; and what is none
+        some = Leaf(term.full, "set", (), node)
+        return some if holds else Group("and", (some, Leaf(term.full, "notSet", (), node)))
     cased = text.lower() != text or text.upper() != text
     if before or after:
         if cased and isinstance(node, exp.Like):

@@ -6,7 +6,7 @@ Bounded: so many characters, tokens and conditions; what nests deeper than the p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
@@ -23,6 +23,40 @@ MAX_TOKENS = 50_000
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 _OPENED = re.compile(r"""'|"|/\*""")
 _CONNECTORS = (TokenType.AND, TokenType.OR)
+_BOTH = frozenset({"this", "expression"})
+_ONE = frozenset({"this"})
+_KEYS: Mapping[type[exp.Expr], frozenset[str]] = {
+    exp.Select: frozenset(
+        {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct"}
+    ),
+    exp.Table: frozenset({"this", "alias", "db"}),
+    exp.Join: frozenset({"this", "kind", "side", "on"}),
+    exp.Column: frozenset({"this", "table"}),
+    exp.Identifier: frozenset({"this", "quoted"}),
+    exp.Alias: frozenset({"this", "alias"}),
+    exp.Anonymous: frozenset({"this", "expressions"}),
+    exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
+    exp.Fetch: frozenset({"count", "direction", "limit_options"}),
+    exp.LimitOptions: frozenset({"rows"}),
+    exp.Between: frozenset({"this", "low", "high"}),
+    exp.In: frozenset({"this", "expressions", "query"}),
+    exp.Literal: frozenset({"this", "is_string"}),
+    exp.Cast: frozenset({"this", "to"}),
+    exp.DataType: frozenset({"this", "nested"}),
+    exp.Count: frozenset({"this", "big_int"}),
+    exp.Limit: frozenset({"expression"}),
+    exp.Offset: frozenset({"expression"}),
+    exp.Star: frozenset(),
+    exp.Null: frozenset(),
+    **dict.fromkeys((exp.Group, exp.Order, exp.Distinct), frozenset({"expressions"})),
+    **dict.fromkeys((exp.From, exp.TableAlias, exp.Where, exp.Having, exp.Paren, exp.Not, exp.Neg, exp.Boolean), _ONE),
+    **dict.fromkeys((exp.Sum, exp.Avg, exp.Min, exp.Max, exp.ApproxDistinct, exp.Var), _ONE),
+    **dict.fromkeys((exp.TimestampTrunc, exp.DateTrunc), frozenset({"this", "unit"})),
+    **dict.fromkeys((exp.And, exp.Or, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _BOTH),
+    **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), _BOTH),
+    **dict.fromkeys((exp.Is, exp.Like, exp.ILike), _BOTH | {"negate"}),
+}
+"""What is read of each kind of node."""
 _SETS = (TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT)
 _WRITES = {
     "WITH": "A question is one SELECT over cubes: WITH and subselects are not read.",
@@ -58,16 +92,23 @@ def refused(problem: str, node: exp.Expr | None, hint: str | None = None) -> Uns
     return UnsupportedSql(problem, hint=hint, **place(node))
 
 
-def only(node: exp.Expr, *keys: str) -> None:
-    """Refuse a node that says more than these keys: what nobody reads must not be passed over in silence."""
-    for key, value in node.args.items():
-        if key in keys or value is None or value is False or value == []:
+def _check_keys(tree: exp.Expr) -> None:
+    """Refuse a node that says more than is read of it: nothing must be passed over in silence.
+
+    What stands in no row of `_KEYS` is refused by whoever comes upon it.
+    """
+    for node in tree.walk():
+        known = next((_KEYS[kind] for kind in type(node).__mro__ if kind in _KEYS), None)
+        if known is None:
             continue
-        told = next(
-            (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, exp.Expr)), None
-        )
-        name = key.strip("_").upper()
-        raise refused(f"{name} is not understood here.", told or node, "Ask in one plain SELECT over cubes or a view.")
+        for key, value in node.args.items():
+            if key in known or value is None or value is False or value == []:
+                continue
+            inner = next(
+                (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, exp.Expr)), node
+            )
+            problem = f"{key.strip('_').upper()} is not understood here."
+            raise refused(problem, inner if place(inner) else node, "Ask in one plain SELECT over cubes or a view.")
 
 
 def _tokens(text: str) -> list[Token]:
@@ -129,6 +170,7 @@ def _parsed(text: str, tokens: list[Token]) -> exp.Select:
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Select):
         raise UnsupportedSql("A question is one SELECT over cubes or a view.")
+    _check_keys(tree)
     return tree
 
 

@@ -14,7 +14,7 @@ from sqlglot import exp
 from core.errors import UnknownMember, nearest
 from engine.model.catalog import Catalog, Cube, View
 from engine.query.access import SecurityContext, visible
-from engine.sqlapi.reading import only, place, refused
+from engine.sqlapi.reading import place, refused
 
 JOIN_FIELD = "__cubejoinfield"
 _JOIN_HINT = "Write CROSS JOIN, or JOIN b ON a.__cubeJoinField = b.__cubeJoinField; the model knows the columns."
@@ -56,7 +56,6 @@ def read_sources(tree: exp.Select, catalog: Catalog, context: SecurityContext) -
     start = tree.args.get("from_")
     if start is None:
         raise refused("There is no FROM.", tree, "SELECT … FROM a cube or a view.")
-    only(start, "this")
     sources = Sources()
     _add(sources, start.this, catalog, context)
     for join in tree.args.get("joins") or ():
@@ -73,14 +72,11 @@ def _add(sources: Sources, table: exp.Expr, catalog: Catalog, context: SecurityC
     if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
         problem = "FROM names cubes and views; functions and subselects are not read."
         raise refused(problem, table, "SELECT … FROM a cube or a view.")
-    only(table, "this", "alias", "db")
     schema = table.args.get("db")
     if schema is not None and schema.name.lower() != "public":
         raise refused(f"There is no schema '{schema.name[:100]}'.", table, "Cubes and views stand in no schema.")
     owner = _owner(table.this, catalog, context)
     alias = table.args.get("alias")
-    if alias is not None:
-        only(alias, "this")
     name = alias.name if alias is not None else owner.name
     if name in sources.owners or owner in sources.owners.values():
         raise refused(f"'{owner.name}' stands twice in FROM.", table, "A cube is joined once.")
@@ -106,7 +102,6 @@ def _any(catalog: Catalog, context: SecurityContext, owner: Cube | View) -> bool
 
 
 def _join(sources: Sources, join: exp.Join, catalog: Catalog, context: SecurityContext) -> None:
-    only(join, "this", "kind", "side", "on")
     side, kind = str(join.args.get("side") or "").upper(), str(join.args.get("kind") or "").upper()
     if side not in ("", "LEFT") or kind not in ("", "CROSS", "INNER", "OUTER"):
         problem = f"{side or kind} JOIN is not understood: the model says how cubes are joined."

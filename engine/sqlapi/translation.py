@@ -16,7 +16,7 @@ from engine.query.validation import canonical_zone
 from engine.sqlapi.columns import Columns, Shown, read_columns
 from engine.sqlapi.conditions import Conditions, Filter, Group, Leaf, Named
 from engine.sqlapi.ranges import Range, ranges
-from engine.sqlapi.reading import only, place, read, refused
+from engine.sqlapi.reading import place, read, refused
 from engine.sqlapi.sources import Sources, read_sources
 from engine.sqlapi.terms import Term, Terms
 
@@ -72,7 +72,6 @@ class _Translator:
         self.tree = tree
         self.timezone = timezone
         self.zone = canonical_zone(timezone) or "UTC"
-        only(tree, "expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct")
         self.sources: Sources = read_sources(tree, catalog, context)
         self.terms = Terms(catalog, context, self.sources)
         self.nodes: dict[str, exp.Expr] = {}
