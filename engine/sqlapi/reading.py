@@ -99,7 +99,7 @@ def _check_keys(tree: exp.Expr) -> None:
     """
     for node in tree.walk():
         known = next((_KEYS[kind] for kind in type(node).__mro__ if kind in _KEYS), None)
-        if known is None:
+        if known is None or (isinstance(node, exp.Table) and not isinstance(node.this, exp.Identifier)):
             continue
         for key, value in node.args.items():
             if key in known or value is None or value is False or value == []:
