@@ -61,6 +61,10 @@ IMPERSONAL = MappingProxyType(
         "POST /cubejs-api/v1/sql": "nothing is run",
         "GET /cubejs-api/v1/dry-run": "nothing is run",
         "POST /cubejs-api/v1/dry-run": "nothing is run",
+        "GET /cubejs-api/v1/convert-query": "nothing is run",
+        "POST /cubejs-api/v1/convert-query": "nothing is run",
+        "POST /cubejs-api/v1/pre-aggregations/can-use": "nothing is run",
+        "POST /cubejs-api/v1/pre-aggregations/jobs": "nothing is run",
         "DELETE /cubejs-api/v1/running-query/{request_id}": "stops the caller's own question",
     }
 )

@@ -1,4 +1,5 @@
-// Asks a server through the unmodified npm client. Standard input: {url, token, calls: [{op, query, cache, decompose}]}.
+// Asks a server through the unmodified npm client.
+// Standard input: {url, token, calls: [{op, query, cache, timezone, decompose}]}.
 // Standard output: for each call what the client made of the answer, or the error it threw.
 import cube from "@cubejs-client/core";
 
@@ -17,7 +18,13 @@ function read(results) {
   return found;
 }
 
-async function call(client, { op, query, cache, decompose }) {
+async function streamed(client, query, options) {
+  const chunks = [];
+  for await (const chunk of client.cubeSqlStream(query, options)) chunks.push(chunk);
+  return chunks;
+}
+
+async function call(client, { op, query, cache, timezone, decompose }) {
   if (op === "meta") {
     const meta = await client.meta();
     const names = meta.cubes.map((each) => each.name);
@@ -26,6 +33,8 @@ async function call(client, { op, query, cache, decompose }) {
   }
   if (op === "sql") return (await client.sql(query)).sql();
   if (op === "dryRun") return await client.dryRun(query);
+  if (op === "cubeSql") return await client.cubeSql(query, { cache, timezone });
+  if (op === "cubeSqlStream") return await streamed(client, query, { cache, timezone });
   const results = await client.load(query, cache ? { cache } : {});
   return decompose ? results.decompose().map(read) : read(results);
 }

@@ -99,6 +99,42 @@ def test_client_gets_sql_and_dry_run(ask: Ask) -> None:
     assert "Orders.count" in refused["response"]["hint"]
 
 
+_SQL = """
+SELECT status, MEASURE(count) AS n, AVG(avgAmount) FROM Orders WHERE createdAt < '2025-02-01' GROUP BY 1 ORDER BY 1
+"""
+
+
+def test_client_asks_in_sql(ask: Ask) -> None:
+    whole, stream, many, none = ask(
+        [
+            {"op": "cubeSql", "query": _SQL, "timezone": "Europe/Vienna", "cache": "no-cache"},
+            {"op": "cubeSqlStream", "query": _SQL, "timezone": "Europe/Vienna"},
+            {"op": "cubeSqlStream", "query": "SELECT id FROM Orders"},
+            {"op": "cubeSql", "query": "SELECT id FROM Orders WHERE status IS NULL"},
+        ]
+    )
+    assert [(each["name"], each["column_type"]) for each in whole["schema"]] == [
+        ("status", "String"),
+        ("n", "Int64"),
+        ("avg(Orders.avgAmount)", "Double"),
+    ]
+    assert [row[0] for row in whole["data"]] == ["new", "paid", "returned", "shipped"]
+    assert all(int(row[1]) > 0 and float(row[2]) > 0 for row in whole["data"])
+    assert datetime.fromisoformat(whole["lastRefreshTime"]).tzinfo is not None
+    assert [each["type"] for each in stream] == ["schema", "data"]
+    assert (stream[0]["schema"], stream[1]["data"]) == (whole["schema"], whole["data"])
+    assert len([row for each in many for row in each.get("data", ())]) == 10_000 and len(many) > 10
+    assert none["data"] == []
+
+
+def test_client_hears_what_is_wrong_with_sql(ask: Ask) -> None:
+    sql = "SELECT status, MEASURE(cuont) FROM Orders GROUP BY 1"
+    whole, stream = ask([{"op": "cubeSql", "query": sql}, {"op": "cubeSqlStream", "query": sql}])
+    assert whole["status"] == 400 and whole["clientError"] == "'cuont' not found for path 'Orders.cuont'"
+    assert (whole["response"]["line"], whole["response"]["column"]) == (1, 24)
+    assert stream == [{"type": "error", "error": "'cuont' not found for path 'Orders.cuont'"}]
+
+
 def _differing(recorded: Any, ours: Any) -> Iterator[str]:
     if isinstance(recorded, list):
         for index, (one, other) in enumerate(zip(recorded, ours, strict=True)):
