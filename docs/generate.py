@@ -51,13 +51,14 @@ _EFFECTS = (
 
 _REFUSALS = """
 A refused question (`/cubejs-api/v1`) is told in Cube's words and beside them in ours:
-`{"error": text, "type": "UserError"?, "code", "path"?, "member"?, "nearest"?, "hint"?, "ossie"?}`.
+`{"error": text, "type": "UserError"?, "code", "path"?, "line"?, "column"?, "member"?, "nearest"?, "hint"?, "ossie"?}`.
 
 | key | what it tells |
 |---|---|
 | `error`, `type` | Cube's own text and type; what reads them goes on working |
 | `code` | one of the codes above; texts may change, codes do not |
 | `path` | the place in the JSON of the question: `filters[0].member`, `[1].measures[0]` in a list of questions |
+| `line`, `column` | the place in the SQL of the question, counted from 1 |
 | `member`, `nearest` | the name that is wrong, and right names like it that the caller may see |
 | `hint` | what to do |
 | `ossie` | the code of the same fault in Apache Ossie's foundational semantics: `E_EMPTY_AGGREGATION_QUERY`, `E_AGGREGATE_IN_SCALAR_QUERY`, `E_FAN_OUT_IN_SCALAR_QUERY`, `E_WINDOW_IN_WHERE` |

@@ -152,9 +152,8 @@ class Terms:
 
     def _unknown(self, node: exp.Column) -> UnknownMember:
         owners = self.owners_of(node.args["table"]) if node.args.get("table") else self.sources.owners.values()
-        full = {f"{owner.name}.{name}" for owner in owners for name in _names(owner)}
-        name = node.name[:100]
-        close = list(dict.fromkeys(each for owner in owners for each in nearest(f"{owner.name}.{name}", sorted(full))))
+        name, known = node.name[:100], {each: f"{owner.name}.{each}" for owner in owners for each in _names(owner)}
+        close = [known[each] for each in nearest(name, list(known))]
         hint = f"Did you mean {' or '.join(close)}?" if close else None
         path = f"{next(iter(owners)).name}.{name}"
         problem = f"'{name}' not found for path '{path}'."
