@@ -17,6 +17,7 @@ from engine.query.access import SecurityContext, visible
 from engine.sqlapi.reading import place, refused
 
 JOIN_FIELD = "__cubejoinfield"
+_STEPS = 1_000
 _JOIN_HINT = "Write CROSS JOIN, or JOIN b ON a.__cubeJoinField = b.__cubeJoinField; the model knows the columns."
 
 
@@ -33,14 +34,39 @@ class Sources:
         key = matching(name.name, self.owners, quoted=bool(name.args.get("quoted")))
         return self.owners[key] if key is not None else None
 
-    def hints(self) -> list[list[str]]:
-        """Chains of joins of the model, from the first cube on, that the ON clauses follow."""
-        parents = {child: parent for parent, child in self.edges if child in getattr(self._named(parent), "joins", ())}
-        last = [name for name in parents if name not in parents.values()]
-        return [_chain(name, parents) for name in last]
+    def hints(self, catalog: Catalog) -> list[list[str]]:
+        """Chains of joins of the model that the ON clauses spell out, for cubes to which several ways lead."""
+        parents: dict[str, str] = {}
+        for one, other in self.edges:
+            parent, child = (one, other) if other in catalog.cubes[one].joins else (other, one)
+            if child not in catalog.cubes[parent].joins:
+                continue  # the model joins them through others
+            if parents.setdefault(child, parent) != parent:
+                return []  # several facts around one cube, each with a join of its own
+        chains = (_chain(name, parents) for name in parents if name not in parents.values())
+        return [chain for chain in chains if _ways(catalog, chain[0], chain[-1]) > 1]
 
-    def _named(self, name: str) -> Cube | View | None:
-        return next((owner for owner in self.owners.values() if owner.name == name), None)
+    def bridged(self, used: set[str]) -> set[str]:
+        """The cubes that are used, and those through which the ON clauses lead to them."""
+        found = set(used)
+        for parent, child in reversed(self.edges):
+            if child in found:
+                found.add(parent)
+        return found
+
+
+def _ways(catalog: Catalog, start: str, end: str) -> int:
+    """How many chains of joins lead from one cube to another; no more than two, or many steps, are counted."""
+    found, steps = 0, 0
+    open_: list[tuple[str, ...]] = [(start,)]
+    while open_ and found < 2 and steps < _STEPS:
+        path = open_.pop()
+        steps += 1
+        if path[-1] == end:
+            found += 1
+        else:
+            open_ += [(*path, name) for name in catalog.cubes[path[-1]].joins if name not in path]
+    return 2 if steps == _STEPS else found
 
 
 def matching(name: str, known: Mapping[str, object] | list[str], *, quoted: bool) -> str | None:

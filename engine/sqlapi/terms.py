@@ -126,10 +126,11 @@ class Terms:
         found = [
             f"{owner.name}.{name}" for owner in owners if (name := matching(node.name, _names(owner), quoted=quoted))
         ]
-        if len(found) > 1:
+        seen = [each for each in found if len(found) == 1 or may_ask(self.catalog, self.context, each)]
+        if len(seen) > 1:
             problem = f"'{node.name[:100]}' is a member of several cubes."
-            raise refused(problem, node, f"Write {' or '.join(found)}.")
-        return found[0] if found else None
+            raise refused(problem, node, f"Write {' or '.join(seen)}.")
+        return next(iter([*seen, *found]), None)
 
     def owners_of(self, table: exp.Identifier) -> list[Cube | View]:
         """The one cube or view of that alias; UnknownMember if FROM has none."""

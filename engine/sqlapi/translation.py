@@ -95,7 +95,7 @@ class _Translator:
         return Translation(payload | self._rest(columns), tuple(columns.shown), self.nodes)
 
     def _rest(self, columns: Columns) -> Json:
-        hints = self.sources.hints()
+        hints = self.sources.hints(self.terms.catalog)
         if hints:
             self.nodes["joinHints"] = next(iter(self.sources.nodes.values()))
         return {
@@ -122,7 +122,7 @@ class _Translator:
 
     def _check_used(self, terms: Iterable[Term]) -> None:
         """A cube that is joined and of which nothing is asked would not be read: SQL would count its rows too."""
-        used = {each.owner for each in terms}
+        used = self.sources.bridged({each.owner for each in terms})
         for alias, owner in self.sources.owners.items():
             if owner.name not in used and len(self.sources.owners) > 1:
                 problem = f"'{owner.name}' is joined, and nothing of it is asked."

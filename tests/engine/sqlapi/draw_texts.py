@@ -94,7 +94,8 @@ def texts(draw: st.DrawFn) -> str:
         parts.append(f"WHERE {_where(draw)}")
     if kind == "groups" and names:
         parts.append("GROUP BY " + ", ".join(_by(draw, columns, shown, each) for each in names))
-    if made and draw(st.booleans()):
+    filtered = draw(st.booleans())
+    if made and filtered:
         parts.append(f"HAVING {_tree(draw, lambda: _number(draw, draw(st.sampled_from(made))), 1)}")
     if draw(st.booleans()):
         parts.append(_sorted(draw, columns, shown, kind))
@@ -156,7 +157,7 @@ def _leaf(draw: st.DrawFn) -> str:
     if kind == "pattern":
         return _pattern(draw)
     if kind == "flag":
-        return draw(st.sampled_from(_FLAGS))
+        return draw(st.sampled_from(_OF_FLAGS))
     if kind == "time":
         return _time(draw)
     name = draw(st.sampled_from(["name", "qty", "paid", "at"]))
@@ -165,7 +166,7 @@ def _leaf(draw: st.DrawFn) -> str:
     return f"qty IS {draw(st.sampled_from(['', 'NOT ']))}DISTINCT FROM {draw(st.sampled_from(['2', 'NULL', '99']))}"
 
 
-_FLAGS = [
+_OF_FLAGS = [
     *("paid", "NOT paid", "paid = TRUE", "paid <> TRUE", "paid = 'false'", "paid IS TRUE", "paid IS NOT TRUE"),
     *("paid IS FALSE", "paid IS NOT FALSE", "paid IN (TRUE, FALSE)", "paid NOT IN (TRUE)", "TRUE = paid"),
 ]

@@ -1,0 +1,36 @@
+"""A table of SQL texts and the questions that they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core.errors import EduError
+from engine import Catalog, SecurityContext
+from engine.model import load_texts
+from engine.sqlapi import translate
+
+_TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("translations.yml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    """The model of the table."""
+    return load_texts({"model.yml": _TABLE["model"]}, strict=True)
+
+
+@pytest.mark.parametrize("case", _TABLE["cases"], ids=lambda case: case["sql"][:80])
+def test_a_text_becomes(case: dict[str, Any], catalog: Catalog) -> None:
+    zone = case.get("timezone", "UTC")
+    if "error" in case:
+        with pytest.raises(EduError) as refused:
+            translate(case["sql"], catalog, SecurityContext(), zone)
+        assert refused.value.code == case["error"]
+        return
+    found = translate(case["sql"], catalog, SecurityContext(), zone)
+    assert {key: value for key, value in found.payload.items() if value != []} == {**case["query"], "timezone": zone}
+    if "columns" in case:
+        assert [each.name for each in found.shown] == case["columns"]
