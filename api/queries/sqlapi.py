@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from api.queries.shapes import iso
+from core import clock
 from core.settings import Settings
 from engine.model.catalog import Measure
 from engine.query.access import SecurityContext
@@ -65,7 +66,7 @@ class SqlQuestions:
         return orjson.dumps({"status": "ok", "query": translation.payload})
 
     async def _translated(self, text: Any, context: SecurityContext, timezone: str | None) -> Translation:
-        given = text, self.engine.catalog, context, timezone or self._zone
+        given = text, self.engine.catalog, context, timezone or self._zone, clock.now()
         if isinstance(text, str) and len(text) > LONG:
             return await asyncio.to_thread(translate, *given)
         return translate(*given)

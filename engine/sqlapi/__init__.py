@@ -4,7 +4,7 @@ reading     the text → one SELECT; places in the text, refusals
 sources     FROM: which cubes or which view, by which joins
 terms       names, buckets and aggregates → members, as far as the caller may ask for them
 columns     SELECT, GROUP BY, ORDER BY, LIMIT → measures, dimensions, order
-literals    values as the filters take them
+literals    values as the filters take them; `clock` those that depend on the time
 conditions  WHERE and HAVING → filters that choose the same rows, SQL's NULLs included
 ranges      bounds of a time → its date range
 translation all of it together

@@ -164,7 +164,7 @@ class Conditions:
             return self._equal_segment(term, kind, right, holds=holds)
         if kind in (exp.NullSafeEQ, exp.NullSafeNEQ):
             return self._distinct(term, right, node, same=holds == (kind is exp.NullSafeEQ))
-        text = value(right, term)
+        text = value(right, term, self.terms.now)
         if kind in (exp.EQ, exp.NEQ):
             return _equal(term, (text,), node, same=holds == (kind is exp.EQ))
         return _ordered(term, kind if holds else _OPPOSITE[kind], text, node)
@@ -187,7 +187,7 @@ class Conditions:
         """IS [NOT] DISTINCT FROM: never unknown."""
         if isinstance(right, exp.Null):
             return Leaf(term.full, "notSet" if same else "set", (), node)
-        return Leaf(term.full, "equals" if same else "notEquals", (value(right, term),), node)
+        return Leaf(term.full, "equals" if same else "notEquals", (value(right, term, self.terms.now),), node)
 
     def _between(self, node: exp.Between, *, holds: bool) -> Filter:
         term = self._plain(node.this)
@@ -195,8 +195,8 @@ class Conditions:
         for each in (low, high):
             if not is_value(each):
                 self._constant(each)
-        first = _ordered(term, exp.GTE if holds else exp.LT, value(low, term), node)
-        last = _ordered(term, exp.LTE if holds else exp.GT, value(high, term), node)
+        first = _ordered(term, exp.GTE if holds else exp.LT, value(low, term, self.terms.now), node)
+        last = _ordered(term, exp.LTE if holds else exp.GT, value(high, term, self.terms.now), node)
         return Group("and" if holds else "or", (first, last))
 
     def _in(self, node: exp.In, *, holds: bool) -> Filter:
@@ -206,7 +206,7 @@ class Conditions:
         for each in node.expressions:
             if not is_value(each):
                 self._constant(each)
-        return _equal(term, tuple(value(each, term) for each in node.expressions), node, same=holds)
+        return _equal(term, tuple(value(each, term, self.terms.now) for each in node.expressions), node, same=holds)
 
     def _like(self, node: exp.Expr, *, holds: bool) -> Filter:
         if isinstance(node, exp.Escape):

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlglot import exp
 
 from engine.query.dates import format_time
+from engine.sqlapi.clock import is_moment, moment
 from engine.sqlapi.reading import refused
 from engine.sqlapi.terms import Term
 
@@ -22,18 +23,22 @@ def is_value(node: exp.Expr) -> bool:
     """Whether a node is a constant, and no member."""
     if isinstance(node, exp.Neg | exp.Paren):
         return is_value(node.this)
+    if is_moment(node):
+        return True
     return isinstance(node, exp.Literal | exp.Boolean | exp.Null) or (
         isinstance(node, exp.Cast) and is_value(node.this)
     )
 
 
-def value(node: exp.Expr, term: Term) -> str:
-    """The text of a constant that is compared with `term`; UnsupportedSql where their types do not meet."""
+def value(node: exp.Expr, term: Term, now: datetime) -> str:
+    """The text of a constant that is compared with `term` at `now`; UnsupportedSql where their types do not meet."""
     if isinstance(node, exp.Null):
         problem = "Nothing is equal to NULL, and nothing differs from it."
         raise refused(problem, node.parent, "Write IS NULL or IS NOT NULL.")
+    if is_moment(node):
+        return _of_clock(node, term, now)
     if isinstance(node, exp.Paren):
-        return value(node.this, term)
+        return value(node.this, term, now)
     if isinstance(node, exp.Cast):
         return _cast(node, term)
     if term.type == "boolean":
@@ -94,6 +99,12 @@ def _time(node: exp.Expr, term: Term, *, whole_day: bool) -> str:
         return format_time(datetime.fromisoformat(f"{date}.{fraction[:3]:0<3}" if fraction else date))
     except ValueError:
         raise refused(f"There is no time '{text}'.", node, _TIME_HINT) from None
+
+
+def _of_clock(node: exp.Expr, term: Term, now: datetime) -> str:
+    if term.type != "time":
+        raise refused(f"'{term.full}' is a {term.type}, no time.", node)
+    return format_time(moment(node, now))
 
 
 def _shown(node: exp.Expr) -> str:

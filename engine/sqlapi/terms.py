@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlglot import exp
 
@@ -71,10 +72,11 @@ class Term:
 
 
 class Terms:
-    """The members of one question's sources."""
+    """The members of one question's sources; `now` is the time in its zone."""
 
-    def __init__(self, catalog: Catalog, context: SecurityContext, sources: Sources) -> None:
+    def __init__(self, catalog: Catalog, context: SecurityContext, sources: Sources, now: datetime) -> None:
         self.catalog = catalog
+        self.now = now
         self.context = context
         self.sources = sources
         self._known: dict[str, Member] = {}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlglot import exp
 
@@ -57,23 +59,28 @@ class Translation:
         return next((each.term.node for each in self.shown if member in (each.term.full, each.term.column)), None)
 
 
-def translate(text: Any, catalog: Catalog, context: SecurityContext, timezone: str) -> Translation:
-    """The question that a SQL text asks; the errors of `reading`, and those of members that the caller may not ask."""
+def translate(text: Any, catalog: Catalog, context: SecurityContext, timezone: str, now: datetime) -> Translation:
+    """The question that a SQL text asks at the aware time `now`.
+
+    The errors of `reading`, and those of members that there are not or that the caller may not ask for.
+    """
     if not isinstance(text, str) or not text.strip():
         raise InvalidQuery('Invalid query format: "query" is required', hint="Send the SQL text as `query`.")
     try:
-        return _Translator(read(text), catalog, context, timezone).run()
+        return _Translator(read(text), catalog, context, timezone, now).run()
     except RecursionError:
         raise TooDeep("The SQL nests too deep.") from None
 
 
 class _Translator:
-    def __init__(self, tree: exp.Select, catalog: Catalog, context: SecurityContext, timezone: str) -> None:
+    def __init__(
+        self, tree: exp.Select, catalog: Catalog, context: SecurityContext, timezone: str, now: datetime
+    ) -> None:
         self.tree = tree
         self.timezone = timezone
         self.zone = canonical_zone(timezone) or "UTC"
         self.sources: Sources = read_sources(tree, catalog, context)
-        self.terms = Terms(catalog, context, self.sources)
+        self.terms = Terms(catalog, context, self.sources, now.astimezone(ZoneInfo(self.zone)))
         self.nodes: dict[str, exp.Expr] = {}
 
     def run(self) -> Translation:

@@ -171,9 +171,13 @@ async def test_questions_leave_lines_when_their_answers_hold_people(small: Small
             "filters": [{"or": [{"member": "responses.student_id", "operator": "equals", "values": ann}]}],
         }
     )
+    sql = "SELECT s.id, s.name, COUNT(e.count) FROM students s, enrolments e GROUP BY 1, 2"
+    answer = await small.teacher.post("/cubejs-api/v1/cubesql", {"query": sql})
+    assert "data" in answer.text, answer.text
     found = await lines(small.admin, action="query.answered")
     both = sorted([small.ann.id, small.ben.id])
     assert [(line["details"]["members"], line["subjects"], line["details"]["rows"]) for line in found] == [
+        (["students.id", "students.name"], both, 2),
         (["responses.student_id"], [small.ann.id], 1),
         (["students.name"], [], 2),
         (["students.id", "students.name"], both, 2),

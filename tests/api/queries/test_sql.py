@@ -214,7 +214,6 @@ async def test_convert_query_gives_what_load_takes(operator: httpx2.AsyncClient)
             "order": [["answers.count", "desc"], ["answers.at.month", "asc"], ["rooms.name", "asc"]],
             "timezone": "UTC",
             "limit": 7,
-            "joinHints": [["answers", "rooms"]],
         },
     }
     loaded = (await operator.post(f"{CUBE}/load", json={"query": answer["query"]})).json()

@@ -8,7 +8,7 @@ from typing import Any
 from core.warehouse import Warehouse
 from engine import Catalog, SecurityContext, compile_query
 from engine.sqlapi import translate
-from tests.engine.asking import query_of, run
+from tests.engine.asking import NOW, query_of, run
 
 Rows = list[list[Any]]
 
@@ -18,7 +18,7 @@ def ask_sql(
 ) -> Rows:
     """The rows that the SQL shows, in its columns."""
     context = context or SecurityContext()
-    translation = translate(text, catalog, context, timezone)
+    translation = translate(text, catalog, context, timezone, NOW)
     query = query_of(translation.payload)
     if "limit" not in translation.payload:
         query = replace(query, limit=None)

@@ -9,7 +9,7 @@ import pytest
 
 from engine import Catalog, SecurityContext, compile_query, load_catalog
 from engine.sqlapi import translate
-from tests.engine.asking import query_of
+from tests.engine.asking import NOW, query_of
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PAGE = (_ROOT / "docs" / "how-to" / "sql.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def test_an_example_is_a_question(text: str, role: str, catalog: Catalog) -> Non
     context = SecurityContext(
         frozenset({role}), {"user_id": 1, "school_id": 1, "school_ids": [1], "classroom_ids": [1]}
     )
-    translation = translate(text, catalog, context, "UTC")
+    translation = translate(text, catalog, context, "UTC", NOW)
     assert compile_query(catalog, query_of(translation.payload), context).sql.startswith(("SELECT", "WITH"))
 
 

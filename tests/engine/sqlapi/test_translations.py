@@ -12,6 +12,7 @@ from core.errors import EduError
 from engine import Catalog, SecurityContext
 from engine.model import load_texts
 from engine.sqlapi import translate
+from tests.engine.asking import NOW
 
 _TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("translations.yml").read_text(encoding="utf-8"))
 
@@ -27,10 +28,10 @@ def test_a_text_becomes(case: dict[str, Any], catalog: Catalog) -> None:
     zone = case.get("timezone", "UTC")
     if "error" in case:
         with pytest.raises(EduError) as refused:
-            translate(case["sql"], catalog, SecurityContext(), zone)
+            translate(case["sql"], catalog, SecurityContext(), zone, NOW)
         assert refused.value.code == case["error"]
         return
-    found = translate(case["sql"], catalog, SecurityContext(), zone)
+    found = translate(case["sql"], catalog, SecurityContext(), zone, NOW)
     assert {key: value for key, value in found.payload.items() if value != []} == {**case["query"], "timezone": zone}
     if "columns" in case:
         assert [each.name for each in found.shown] == case["columns"]
