@@ -1,5 +1,6 @@
 """CURRENT_DATE, NOW(), intervals added to them and DATE_TRUNC of them → a wall time of the question's time zone.
 
+NOW() is the beginning of the minute: who is told to wait asks again some seconds later, and must ask the same.
 Days, months and years go by the calendar on the wall, hours and less by the clock, as in relative date ranges.
 """
 
@@ -46,7 +47,7 @@ def _moment(node: exp.Expr, now: datetime) -> datetime:
     if isinstance(node, _BUCKETS):
         return _floored(node, _moment(node.this, now))
     if not isinstance(node, exp.Add | exp.Sub):
-        return local.replace(microsecond=local.microsecond // 1000 * 1000)
+        return floor(local, "minute")
     count, unit = _interval(node.expression)
     return _moved(_moment(node.this, now), now, unit, -count if isinstance(node, exp.Sub) else count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,5 +34,7 @@ def test_a_text_becomes(case: dict[str, Any], catalog: Catalog) -> None:
         return
     found = translate(case["sql"], catalog, SecurityContext(), zone, NOW)
     assert {key: value for key, value in found.payload.items() if value != []} == {**case["query"], "timezone": zone}
+    later = translate(case["sql"], catalog, SecurityContext(), zone, NOW + timedelta(seconds=59.9))
+    assert later.payload == found.payload, "who waits asks again, and must ask the same"
     if "columns" in case:
         assert [each.name for each in found.shown] == case["columns"]
