@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from api.audit.personal import seen_in
+from api.audit.personal import Seen
 from api.audit.refusals import note_refusal
 from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
@@ -23,7 +23,6 @@ from api.queries.service import Queries, while_connected
 from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
 from core.telemetry import log
 from engine.query.access import SecurityContext
-from engine.run.engine import Answer
 
 
 class CubeRoute(DirectRoute):
@@ -83,12 +82,19 @@ async def load(request: Request, trail: Annotated[Trail, Depends(audited("query.
     multi, cache = given.get("queryType") == "multi", given.get("cache")
     requester = _requester(request.headers.get("x-request-id"), principal)
 
-    async def seen(answer: Answer) -> None:
-        if found := seen_in(service.engine.catalog, answer):
-            for school_id in _schools(context):
-                await trail.note(found.subjects, school_id=school_id, members=found.members, rows=found.rows)
+    async def note(seen: Seen) -> None:
+        for school_id in _schools(context):
+            await trail.note(seen.subjects, school_id=school_id, members=seen.members, rows=seen.rows)
 
-    work = service.load(given.get("query"), context, multi=multi, cache=cache, requester=requester, seen=seen)
+    work = service.load(
+        given.get("query"),
+        context,
+        multi=multi,
+        cache=cache,
+        words=await _words(request),
+        requester=requester,
+        note=note,
+    )
     return await _answer(work, request)
 
 
@@ -173,6 +179,11 @@ async def _given(request: Request) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise InvalidQuery("Query param is required")
     return dict(request.query_params) | given
+
+
+async def _words(request: Request) -> Hashable:
+    """All that the caller sent and `_given` reads."""
+    return request.scope["query_string"], b"" if request.method == "GET" else await request.body()
 
 
 async def _answer(work: Awaitable[bytes], request: Request) -> Response:
