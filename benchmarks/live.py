@@ -6,7 +6,8 @@
 One server process (uvicorn, websockets-sansio, real Postgres with fsync), all clients in this one. Each room shows a
 question every `period` seconds and its pupils answer at random moments of the first half. Fan-out: from the teacher's
 command to a pupil's frame. Answer: from a pupil's frame to its acknowledgement, after the commit. Beside it in the same
-run, with the same client: a bare `websockets` server and `ws` on node, which only pass frames on. Milliseconds.
+run, with the same client: a bare `websockets` server and `ws` on node, which only pass frames on, and the bare server
+once more with one commit in Postgres before each question, as ours must have one. Milliseconds.
 """
 
 from __future__ import annotations
@@ -231,8 +232,9 @@ def server(kind: str, postgres_url: str) -> Iterator[tuple[str, int] | None]:
             return
         process, folder = found
     else:
-        module = ["benchmarks.live_node", postgres_url] if kind == "ours" else ["benchmarks.live_peers"]
-        process = subprocess.Popen([sys.executable, "-m", *module], stdout=subprocess.PIPE, text=True)
+        module = "benchmarks.live_node" if kind == "ours" else "benchmarks.live_peers"
+        record = [] if kind == KINDS[1] else [postgres_url]
+        process = subprocess.Popen([sys.executable, "-m", module, *record], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process.pid
@@ -243,7 +245,7 @@ def server(kind: str, postgres_url: str) -> Iterator[tuple[str, int] | None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-KINDS = ("ours", "websockets (bare)", "ws (node)")
+KINDS = ("ours", "websockets (bare)", "ws (node)", "websockets + one commit")
 
 
 def measure(wish: Wish, url: str, kinds: Sequence[str] = KINDS) -> list[list[object]]:
