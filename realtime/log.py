@@ -24,7 +24,7 @@ CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 _SITTING = """
 select s.id as session_id, s.school_id, s.classroom_id, s.quiz_id, s.quiz_version, s.opened_at, z.title,
-       l.rules::text as rules
+       l.join_code, l.rules::text as rules
 from quiz_sessions s join quizzes z on z.id = s.quiz_id join live_sessions l on l.session_id = s.id
 where s.id = %(session)s"""
 _QUESTIONS = """
