@@ -55,6 +55,8 @@ SERVER: dict[str, dict[str, Any]] = {
     "joined": {
         "event": "joined",
         "session_id": 7,
+        "join_code": "K7QM2XPA",
+        "title": "Numbers",
         "role": "student",
         "user_id": 101,
         "name": "Ada Lovelace",

@@ -139,7 +139,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     """The whole room for a late joiner, in the frames that made it.
 
     `question.closes_at` is the newest one; while the clock stands it is null and `left_ms` tells what is left.
-    `chosen`: the pupil's own answer to the question, where it may still be changed."""
+    `chosen`: the pupil's own answer to it, the last one where it may be changed."""
 
     phase: str
     started: QuizStarted | None = None
@@ -157,9 +157,11 @@ class Picture(Struct, frozen=True, kw_only=True):
 class Joined(ServerFrame, frozen=True, tag="joined"):
     """You are in: the room as it stands, and after a resume (`recovered`) every log frame that you missed.
 
-    `questions` is for teachers, who choose among them."""
+    `title` is the quiz's; `questions` is for teachers, who choose among them."""
 
     session_id: int
+    join_code: str
+    title: str
     role: str
     user_id: int
     name: str

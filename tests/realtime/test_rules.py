@@ -91,6 +91,24 @@ async def test_what_was_dropped_or_asked_anew_gives_no_points_and_nothing_is_los
     ]
 
 
+async def test_whoever_comes_back_sees_the_room_and_what_he_has_answered(room: Room) -> None:
+    first = room.world.questions[0]
+    async with room.teacher() as teacher, room.pupil(0) as ann, room.pupil(1) as ben:
+        for guest in (teacher, ann):
+            assert (guest.frames[0]["join_code"], guest.frames[0]["title"]) == (room.opened.join_code, "Numbers")
+        await teacher.send("quiz_started")
+        await show(teacher, first, ann, ben)
+        assert (await ann.answer(first, "A"))["status"] == "accepted"
+        for command in ("question_locked", "question_restarted"):
+            async with room.pupil(0) as again, room.pupil(1) as other:
+                states = [guest.frames[0]["state"] for guest in (again, other)]
+            assert [(state["chosen"], state["answered"]) for state in states] == [("A", [first]), (None, [])]
+            await teacher.send(command)
+            await teacher.expect(command.replace("restarted", "displayed"))
+        async with room.pupil(0) as again:  # asked anew: the answer to the first run is none to this one
+            assert again.frames[0]["state"]["chosen"] is None
+
+
 async def test_changes_count_until_the_lock_and_become_one_fact_then(
     world: World, node: Node, postgres: Postgres
 ) -> None:
