@@ -68,6 +68,7 @@ from api.principal import Identities
 from api.privacy import erasure_routes
 from api.privacy import routes as privacy
 from api.queries import routes as queries
+from api.queries import sql_routes
 from api.quizzes import keys
 from api.quizzes import routes as quizzes
 from api.reports import routes as reports
@@ -189,6 +190,7 @@ def _middleware(settings: Settings) -> Iterator[Middleware]:
 def _add_routes(app: FastAPI, alone: bool) -> None:
     app.include_router(health.router)
     app.include_router(queries.router)
+    app.include_router(sql_routes.router)
     if alone:
         return
     for part in (auth, session_routes, token_routes, recovery, oidc):

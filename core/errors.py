@@ -8,6 +8,8 @@ EduError
 │   │   │   ├── WrongKind        a dimension among the measures, or the like
 │   │   │   └── UnknownGranularity   a time dimension has no such buckets
 │   │   ├── InvalidQuery         the JSON is not a query
+│   │   │   ├── InvalidSql       the SQL of a question cannot be read (details: line, column)
+│   │   │   │   └── UnsupportedSql   it can be read, and nothing of the model answers to it
 │   │   │   └── TooComplex       more conditions or values than a question may have
 │   │   │       └── TooDeep          deeper nested than a question may be
 │   │   ├── InvalidDate          a date string that nobody can read
@@ -33,11 +35,13 @@ EduError
 ├── Unavailable             503  a store is away; nothing was written
 │   └── StoreTimeout        504
 ├── ContinueWait            200  still running: ask the same again (details: stage, time_elapsed)
+├── NotBuilt                501  a thing of Cube's that this version does not have
 └── StartupError                 the process cannot start (settings, data folder, model)
     └── FolderInUse              another process holds the data folder
 
-Details of a question's errors: `path` (the place in the JSON, `filters[0].member`), `member` (the name that is wrong),
-`nearest` (right names like it). `ossie` is the code which Apache Ossie's foundational semantics give to the same fault.
+Details of a question's errors: `path` (the place in the JSON, `filters[0].member`) or `line` and `column` (the place in
+the SQL), `member` (the name that is wrong), `nearest` (right names like it). `ossie` is the code which Apache Ossie's
+foundational semantics give to the same fault.
 """
 
 from __future__ import annotations
@@ -112,6 +116,18 @@ class InvalidQuery(QueryError):
     """The query has the wrong form."""
 
     code = "invalid_query"
+
+
+class InvalidSql(InvalidQuery):
+    """The SQL cannot be read."""
+
+    code = "invalid_sql"
+
+
+class UnsupportedSql(InvalidSql):
+    """The SQL asks for something that no question can ask."""
+
+    code = "unsupported_sql"
 
 
 class InvalidDate(QueryError):
@@ -277,6 +293,13 @@ class StoreTimeout(Unavailable):
 
     code = "timeout"
     status = 504
+
+
+class NotBuilt(EduError):
+    """This version does not have that."""
+
+    code = "not_built"
+    status = 501
 
 
 class ContinueWait(EduError):

@@ -1,6 +1,7 @@
 """A question → SQL → an answer.
 
 model    YAML → frozen Catalog
+sqlapi   a SQL text over cubes → the JSON of a question
 query    JSON → normalised → lifted (literals out) → bound (members, rights)
 plan     bound → logical plan (which rows, which grain, which joins, which windows and stages)
 sql      plan → ClickHouse SQL: rendered, verified, written

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from core.errors import EduError, InvalidDate, InvalidQuery, QueryError, RefusedByStore
 
 Json = dict[str, Any]
-_TOLD = ("path", "member", "nearest", "retry_after")
+_TOLD = ("path", "line", "column", "member", "nearest", "retry_after")
 _GATEWAY = InvalidQuery | InvalidDate | RefusedByStore
 
 
@@ -20,6 +20,8 @@ class Refusal(BaseModel):
     type: str | None = Field(None, description="`UserError` where the question itself is wrong.")
     code: str | None = Field(None, description="Stable; absent where the token is refused.")
     path: str | None = Field(None, description="The place in the JSON of the question.")
+    line: int | None = Field(None, description="The place in the SQL of the question, from 1.")
+    column: int | None = None
     member: str | None = None
     nearest: list[str] | None = None
     hint: str | None = None
@@ -34,7 +36,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 def refusal_body(error: EduError) -> Json:
-    """`{"error", "type"?, "code", "path"?, "member"?, "nearest"?, "hint"?, "ossie"?}`; the first two are Cube's."""
+    """`{"error", "type"?, "code", "path"?, "member"?, "nearest"?, "hint"?, "ossie"?}`; the first two are Cube's.
+
+    A fault in SQL has `line` and `column` in place of `path`.
+    """
     planned = isinstance(error, QueryError) and not isinstance(error, _GATEWAY)
     body: Json = {"type": "UserError"} if planned else {}
     body |= {"error": error.message.removesuffix(".") if planned else error.message, "code": error.code}

@@ -1,9 +1,12 @@
-"""/cubejs-api/v1: load, subscribe, sql, meta, dry-run, running-query. Cube's shapes, also for errors."""
+"""/cubejs-api/v1: load, subscribe, sql, meta, dry-run, running-query. Cube's shapes, also for errors.
+
+Questions in SQL, and what Cube tells of its rollups, stand in `sql_routes`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -43,8 +46,8 @@ class CubeRoute(DirectRoute):
 
 _SPAN = re.compile(r"-span-\d+$")
 CUBE = "/cubejs-api/v1"
-_RULE = [Depends(require(scope=TokenScope.QUERY)), Depends(limited("query"))]
-cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=_RULE, route_class=CubeRoute, responses=REFUSALS)
+RULE = [Depends(require(scope=TokenScope.QUERY)), Depends(limited("query"))]
+cube = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=RULE, route_class=CubeRoute, responses=REFUSALS)
 _QUERY = {
     "requestBody": {
         "content": {
@@ -78,30 +81,19 @@ async def load(request: Request, trail: Annotated[Trail, Depends(audited("query.
     # Called and not depended on: each dependency costs a request more than a kept answer does.
     principal, service = await current_principal(request), await queries(request)
     context = await security_context(request)
-    given = await _given(request)
+    given = await given_in(request)
     multi, cache = given.get("queryType") == "multi", given.get("cache")
-    requester = _requester(request.headers.get("x-request-id"), principal)
-
-    async def note(seen: Seen) -> None:
-        for school_id in _schools(context):
-            await trail.note(seen.subjects, school_id=school_id, members=seen.members, rows=seen.rows)
-
-    work = service.load(
-        given.get("query"),
-        context,
-        multi=multi,
-        cache=cache,
-        words=await _words(request),
-        requester=requester,
-        note=note,
-    )
-    return await _answer(work, request)
+    requester = requester_of(request.headers.get("x-request-id"), principal)
+    note, words = noted(trail, context), await _words(request)
+    query = given.get("query")
+    work = service.load(query, context, multi=multi, cache=cache, words=words, requester=requester, note=note)
+    return await answered(work, request)
 
 
 @cube.delete("/running-query/{request_id}", summary="Stop a question")
 async def stop(request_id: str, request: Request, service: Service) -> Response:
-    """Stop what runs for the caller's own request of that `x-request-id`, unless others wait for the same."""
-    requester = _requester(request_id, await current_principal(request))
+    """Stop what runs for the caller's own request of that `x-request-id`, unless others wait for the same; else 404."""
+    requester = requester_of(request_id, await current_principal(request))
     return Response(service.cancel(request_id, requester), media_type="application/json")
 
 
@@ -109,16 +101,16 @@ async def stop(request_id: str, request: Request, service: Service) -> Response:
 @cube.post("/sql", summary="The SQL of a question", openapi_extra=_QUERY)
 async def sql(request: Request, service: Service, context: ContextDep) -> Response:
     """For operators: the ClickHouse SQL with its bound parameters, row filters included; nothing is run."""
-    given = await _given(request)
-    return await _answer(service.sql(given.get("query"), context), request)
+    given = await given_in(request)
+    return await answered(service.sql(given.get("query"), context), request)
 
 
 @cube.get("/dry-run", summary="Check a question")
 @cube.post("/dry-run", summary="Check a question", openapi_extra=_QUERY)
 async def dry_run(request: Request, service: Service, context: ContextDep) -> Response:
     """The question as it was understood; nothing is run."""
-    given = await _given(request)
-    return await _answer(service.dry_run(given.get("query"), context), request)
+    given = await given_in(request)
+    return await answered(service.dry_run(given.get("query"), context), request)
 
 
 @cube.get("/meta", summary="What can be asked")
@@ -127,7 +119,7 @@ async def meta(request: Request, service: Service, context: ContextDep) -> Respo
     flags = request.query_params
     only_views = flags.get("onlyViews", "").lower() == "true"
     extended = flags.get("extended", "false").lower() != "false"
-    return await _answer(service.meta(context, extended=extended, only_views=only_views), request)
+    return await answered(service.meta(context, extended=extended, only_views=only_views), request)
 
 
 health = APIRouter(include_in_schema=False, dependencies=[Depends(limited("none"))])
@@ -154,20 +146,30 @@ router.include_router(cube)
 router.include_router(health)
 
 
-def _schools(context: SecurityContext) -> Sequence[int | None]:
+def noted(trail: Trail, context: SecurityContext) -> Callable[[Seen], Awaitable[None]]:
+    """What is told of an answer before anybody gets it: whose data the caller sees in it."""
+
+    async def note(seen: Seen) -> None:
+        for school_id in schools_of(context):
+            await trail.note(seen.subjects, school_id=school_id, members=seen.members, rows=seen.rows)
+
+    return note
+
+
+def schools_of(context: SecurityContext) -> Sequence[int | None]:
     """The schools that are told: each one of somebody who reads several, for pseudonyms do not say whose they are."""
     several = context.attributes.get("school_ids") if context.attributes.get("school_id") is None else None
     return list(several or [None])
 
 
-def _requester(request_id: str | None, caller: Principal) -> Hashable | None:
+def requester_of(request_id: str | None, caller: Principal) -> Hashable | None:
     """One request of one caller, whichever span of it: `<id>-span-3`."""
     if not request_id:
         return None
     return _SPAN.sub("", request_id), caller.role, caller.user_id, caller.subject
 
 
-async def _given(request: Request) -> dict[str, Any]:
+async def given_in(request: Request) -> dict[str, Any]:
     """The parameters of the address, or the fields of the body."""
     if request.method == "GET":
         return dict(request.query_params)
@@ -182,11 +184,12 @@ async def _given(request: Request) -> dict[str, Any]:
 
 
 async def _words(request: Request) -> Hashable:
-    """All that the caller sent and `_given` reads."""
+    """All that the caller sent and `given_in` reads."""
     return request.scope["query_string"], b"" if request.method == "GET" else await request.body()
 
 
-async def _answer(work: Awaitable[bytes], request: Request) -> Response:
+async def answered(work: Awaitable[bytes], request: Request) -> Response:
+    """The body that `work` makes; it is stopped when the caller goes away."""
     body = await while_connected(work, lambda: _disconnected(request))
     return Response(body or b"", 200 if body else 499, media_type="application/json")
 

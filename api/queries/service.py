@@ -12,7 +12,7 @@ from api.audit.personal import Seen, seen_in
 from api.queries.meta import meta_body
 from api.queries.repeated import Repeated, Told, key_of
 from api.queries.shapes import check_single, dry_run_body, load_body, sql_body
-from core.errors import AccessDenied
+from core.errors import AccessDenied, NotFound
 from engine.query.access import SecurityContext
 from engine.run.discretion import may_read_filters
 from engine.run.engine import Answer, Engine
@@ -82,8 +82,11 @@ class Queries:
         return orjson.dumps(body, default=str)
 
     def cancel(self, request_id: str, requester: Hashable) -> bytes:
-        """/running-query: what runs for the request alone is stopped."""
-        return orjson.dumps({"requestId": request_id, "cancelled": self.engine.executor.cancel(requester)})
+        """/running-query: what runs for the request alone is stopped; NotFound where nothing runs for it."""
+        if not self.engine.executor.runs(requester):
+            raise NotFound("No question of yours runs under this x-request-id.")
+        stopped = self.engine.executor.cancel(requester)
+        return orjson.dumps({"requestId": request_id, "cancelled": stopped, "result": stopped > 0})
 
 
 async def _written(answer: Answer, multi: bool) -> bytes:

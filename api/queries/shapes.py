@@ -47,7 +47,7 @@ def check_single(request: Request) -> None:
 def _result(result: Result) -> Json:
     return {
         "query": result.echo,
-        "lastRefreshTime": _iso(result.table.refreshed),
+        "lastRefreshTime": iso(result.table.refreshed),
         "annotation": result.annotation,
         "dataSource": "default",
         "dbType": "clickhouse",
@@ -58,7 +58,8 @@ def _result(result: Result) -> Json:
     }
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
+    """The moment in UTC as Cube writes it."""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 

@@ -14,7 +14,7 @@ from engine.model.markers import FORMULAS
 from engine.model.policies import OPERATORS
 from engine.model.rights import Policy
 from engine.model.terms import PREDEFINED
-from engine.query.access import Access, access_of
+from engine.query.access import Access, SecurityContext, access_of, shape_of
 from engine.query.bound import (
     BoundDimension,
     BoundFilter,
@@ -72,6 +72,20 @@ class _Binder:
         if not isinstance(member, Dimension):
             raise _other_kind(name, member, what)
         return path, member
+
+
+def find_member(catalog: Catalog, context: SecurityContext, name: str) -> Member:
+    """The member behind a public name; the errors of `bind` if there is none or the caller may not ask for it."""
+    return _Binder(catalog, Access(catalog, context.groups, shape_of(context))).find(name)[1]
+
+
+def is_row_value(catalog: Catalog, measure: Measure) -> bool:
+    """Whether single rows have a value of the measure: an ungrouped query may show it."""
+    try:
+        _check_row_value(catalog, measure, measure.full_name)
+    except Unanswerable:
+        return False
+    return True
 
 
 def bind(catalog: Catalog, shape: Shape) -> BoundQuery:

@@ -20,7 +20,7 @@ def blamed(catalog: Catalog, request: Request, index: int, context: SecurityCont
     except (QueryError, AccessDenied) as error:
         _add_path(error, catalog, request, index)
         if error.details.get("nearest"):
-            _only_visible(error, catalog, context)
+            only_visible(error, catalog, context)
         raise
 
 
@@ -43,7 +43,8 @@ def _through_view(catalog: Catalog, query: object, member: str) -> str | None:
     return None
 
 
-def _only_visible(error: EduError, catalog: Catalog, context: SecurityContext) -> None:
+def only_visible(error: EduError, catalog: Catalog, context: SecurityContext) -> None:
+    """Suggest nothing that the caller may not see."""
     near = [name for name in error.details["nearest"] if _may_see(catalog, context, name)]
     if near == error.details["nearest"] or not isinstance(error, UnknownMember):
         return

@@ -102,6 +102,10 @@ class Executor:
         """The types of the columns that the cubes read."""
         return await read_types(self._warehouse, self.catalog)
 
+    def runs(self, requester: Hashable) -> bool:
+        """Whether anything runs for this request."""
+        return any(requester in job.requesters and not job.task.done() for job in self._jobs.values())
+
     def cancel(self, requester: Hashable) -> int:
         """Stop what runs for this request and for no other; how many statements were stopped."""
         mine = [job for job in self._jobs.values() if requester in job.requesters and not job.task.done()]

@@ -19,7 +19,7 @@ from api.limits.gate import Rates
 from api.limits.throttle import Throttle
 from api.limits.windows import LocalWindows
 from api.principal import Identities, Principal
-from api.queries.routes import router
+from api.queries import routes, sql_routes
 from core.settings import Settings
 from core.warehouse import Warehouse
 from engine.model import Catalog, load_catalog
@@ -36,7 +36,8 @@ def application(catalog: Catalog, warehouse: Warehouse, settings: Settings | Non
     settings = settings or Settings(query_threads=2)
     tokens = Tokens(SECRET, timedelta(minutes=60))
     app = FastAPI()
-    app.include_router(router)
+    app.include_router(routes.router)
+    app.include_router(sql_routes.router)
     app.state.services = Services(
         settings=settings,
         tokens=tokens,
