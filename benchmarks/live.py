@@ -83,6 +83,7 @@ class Times:
     shown: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
     joined: float = 0.0
+    cpu: float = 0.0
     refused: int = 0
 
 
@@ -190,7 +191,9 @@ async def _visit(rooms: list[Room], questions: list[int], wish: Wish, url: str, 
     await asyncio.gather(*(room.start() for room in rooms))
     await asyncio.gather(*(_play(room, Times(), questions[:1], wish) for room in rooms))
     _say("one question was answered by all, to warm up")
+    began, used = time.perf_counter(), cpu_seconds(pid)
     await asyncio.gather(*(_play(room, times, questions[1:], wish) for room in rooms))
+    times.cpu = (cpu_seconds(pid) - used) / (time.perf_counter() - began)
     for room in rooms:
         for wire in room.wires:
             wire.close()
@@ -219,6 +222,12 @@ def resident_kb(pid: int) -> int:
     """Resident memory of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Time that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -255,12 +264,12 @@ def measure(wish: Wish, url: str, kinds: Sequence[str] = KINDS) -> list[list[obj
         _say(f"{kind}: {wish.rooms} x {wish.pupils}")
         with server(kind, url) as running:
             if running is None:
-                rows.append([kind, "not to be had", *[""] * 7])
+                rows.append([kind, "not to be had", *[""] * 8])
                 continue
             times, cost = uvloop.run(load(running[0], wish, url, running[1]))
         for name, values in (("fan-out", times.shown), ("answer", times.answered)):
             found = [percentile(values, share) * 1000 for share in (0.5, 0.95, 0.99)]
-            rows.append([kind, name, len(values), *found, cost, 1 / times.joined, times.refused])
+            rows.append([kind, name, len(values), *found, cost, 1 / times.joined, times.cpu * 100, times.refused])
     return rows
 
 
@@ -289,7 +298,7 @@ def main() -> None:
             if wanted.only in (None, name):
                 played = f"{wish.rooms} rooms of {wish.pupils}, a question every {wish.period:g} s"
                 title = f"{played}; load of the machine {os.getloadavg()[0]:.0f}"
-                columns = ("milliseconds", "", "n", "p50", "p95", "p99", "kB a socket", "joins/s", "busy")
+                columns = ("milliseconds", "", "n", "p50", "p95", "p99", "kB a socket", "joins/s", "core %", "busy")
                 show(title, columns, measure(wish, url, kinds))
     finally:
         postgres.stop()

@@ -55,7 +55,7 @@ class LiveClient:
     """One person in one room."""
 
     def __init__(self, url: str, token: Token, **where: Any) -> None:
-        """`where`: join_code, classroom_id or session_id (with `off`); nickname. `token` may be a function that gives one."""
+        """`where`: join_code, classroom_id or session_id (with `off`), and a nickname. `token` may be a function."""
         self._url = url
         self._token = token
         self._where = where

@@ -25,6 +25,7 @@ from realtime.protocol import (
     decode_join,
     encode,
 )
+from realtime.protocol.words import comes_back
 from realtime.roster import Principal, Role, Seat
 from realtime.roundtrips import RoundTrips
 
@@ -85,9 +86,9 @@ class Connection:
         return self.seat.role is Role.TEACHER
 
     @property
-    def said_goodbye(self) -> bool:
-        """Whether the person left on purpose."""
-        return self._ended.done() and self._ended.result()[0] == Close.BYE
+    def stays_away(self) -> bool:
+        """Whether the person has left on purpose, or was told to stay away."""
+        return self._ended.done() and not comes_back(self._ended.result()[0])
 
     def renew(self, principal: Principal, seat: Seat) -> None:
         """Take a new token: its seat, and its time of expiry."""

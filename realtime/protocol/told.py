@@ -69,6 +69,30 @@ class PresenceState(State, frozen=True, tag="presence"):
     kicked: tuple[int, ...] = ()
 
 
+class StudentJoined(ServerFrame, frozen=True, tag="student_joined"):
+    """For the teacher: who has come since the last word about it, at most four times a second; `presence` lists all."""
+
+    students: tuple[Present, ...]
+
+
+class StudentLeft(ServerFrame, frozen=True, tag="student_left"):
+    """For the teacher: who has gone, or has been cut off for some seconds."""
+
+    students: tuple[Present, ...]
+
+
+class StudentKicked(ServerFrame, frozen=True, tag="student_kicked"):
+    """For the teachers: who was sent out, by whichever of them."""
+
+    user_ids: tuple[int, ...]
+
+
+class StudentAllowed(ServerFrame, frozen=True, tag="student_allowed"):
+    """For the teachers: who may come back."""
+
+    user_ids: tuple[int, ...]
+
+
 class Host(State, frozen=True, tag="host"):
     """For everybody: whether a teacher is here. The room goes on without one; any teacher of the class may go on."""
 
@@ -229,6 +253,7 @@ class Error(ServerFrame, frozen=True, tag="error"):
 
 
 Stated: TypeAlias = Histogram | Insight | PresenceState | Host | Leaderboard | Result | Progress | Turn
+News: TypeAlias = StudentJoined | StudentLeft | StudentKicked | StudentAllowed
 ServerMessage: TypeAlias = (
-    Joined | AnswerAck | CommandAck | Refreshed | Synced | Ping | Left | Error | Stated | LogFrame
+    Joined | AnswerAck | CommandAck | Refreshed | Synced | Ping | Left | Error | News | Stated | LogFrame
 )

@@ -191,6 +191,7 @@ async def test_who_is_sent_out_stays_out_until_he_is_allowed(room: Room) -> None
         async with room.pupil(0) as tablet, room.pupil(0) as phone:
             await teacher.send("student_kicked", user_id=ann_id)
             assert (await tablet.closed(), await phone.closed()) == (4504, 4504)
+        await teacher.expect("student_kicked", user_ids=[ann_id])
         await teacher.expect("presence", kicked=[ann_id])
         await ben.send("student_allowed", user_id=ann_id, id=1)
         assert (await ben.expect("error"))["code"] == "forbidden"
@@ -200,6 +201,7 @@ async def test_who_is_sent_out_stays_out_until_he_is_allowed(room: Room) -> None
         except AssertionError as refused:
             assert "4504" in str(refused)
         await teacher.send("student_allowed", user_id=ann_id)
+        await teacher.expect("student_allowed", user_ids=[ann_id])
         await teacher.expect("presence", kicked=[])
         async with room.pupil(0) as back:
             await back.send("sync")
