@@ -14,7 +14,7 @@ from api.deps import ContextDep, current_principal, get_services, security_conte
 from api.queries.refusals import REFUSALS, refusal_body
 from api.queries.routes import CUBE, RULE, CubeRoute, Service, answered, given_in, noted, queries, requester_of
 from api.queries.sqlapi import SqlQuestions
-from core.errors import BadInput, EduError, InvalidQuery, NotBuilt, QueryError
+from core.errors import BadInput, EduError, InvalidQuery, NotBuilt, QueryError, TooLarge
 
 Json = dict[str, Any]
 router = APIRouter(prefix=CUBE, tags=["Cube queries"], dependencies=RULE, route_class=CubeRoute, responses=REFUSALS)
@@ -52,7 +52,7 @@ async def cubesql(request: Request, trail: Annotated[Trail, Depends(audited("que
     )
     try:
         return await answered(work, request)
-    except BadInput as error:
+    except (BadInput, TooLarge) as error:
         if waits:
             raise
         return _line(await note_refusal(request, error))

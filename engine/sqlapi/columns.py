@@ -53,6 +53,8 @@ class _Reader:
         self.by: list[Term] = []
 
     def read(self) -> Columns:
+        if not self.tree.expressions:
+            raise refused("SELECT names nothing.", self.tree, "SELECT a member, MEASURE(a measure), or *.")
         tree, group, distinct = self.tree, self.tree.args.get("group"), self.tree.args.get("distinct")
         starred = any(isinstance(each, exp.Star) or _star(each) for each in tree.expressions)
         rows = group is None and distinct is None and tree.args.get("having") is None

@@ -22,7 +22,6 @@ def ask_sql(
     query = query_of(translation.payload)
     if "limit" not in translation.payload:
         query = replace(query, limit=None)
-    if query.limit == 0:
-        return []
-    found = run(warehouse, compile_query(catalog, query, context))
+    statement = compile_query(catalog, query, context)
+    found = run(warehouse, statement) if query.limit != 0 else []
     return [[row[each.term.column] for each in translation.shown] for row in found]
