@@ -160,13 +160,13 @@ class Writer:
     def like(self, member: str, operator: str, values: list[str], *, null: bool) -> str:
         """Patterns; what is left out keeps NULL, as the filters do."""
         negative = operator.startswith("not")
-        before, after = {"contains": "%%", "startsWith": " %", "endsWith": "% "}[
+        before, after = {"contains": ("%", "%"), "startsWith": ("", "%"), "endsWith": ("%", "")}[
             operator[3].lower() + operator[4:] if negative else operator
         ]
         found = []
         for value in values:
             escaped = str(value).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            pattern = f"{before.strip()}{escaped}{after.strip()}"
+            pattern = f"{before}{escaped}{after}"
             found.append(f"{member} {'NOT ' if negative else ''}ILIKE {self.literal(pattern, STRING)}")
         if not negative:
             return " OR ".join([*found, *([f"{member} IS NULL"] if null else [])])
