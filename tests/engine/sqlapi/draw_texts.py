@@ -94,7 +94,7 @@ def texts(draw: st.DrawFn) -> str:
         parts.append(f"WHERE {_where(draw)}")
     if kind == "groups" and names:
         parts.append("GROUP BY " + ", ".join(_by(draw, columns, shown, each) for each in names))
-    if made and draw(st.booleans()):
+    if draw(st.booleans()) and made:
         parts.append(f"HAVING {_tree(draw, lambda: _number(draw, draw(st.sampled_from(made))), 1)}")
     if draw(st.booleans()):
         parts.append(_sorted(draw, columns, shown, kind))
