@@ -144,6 +144,7 @@ def create_app(settings: Settings | None = None, stores: Stores | None = None) -
         openapi_url="/openapi.json" if settings.docs else None,
         middleware=list(_middleware(settings)),
         dependencies=[Depends(Gate())],
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours: core/telemetry.py, /metrics
         responses={
             "4XX": {"model": Failure, "description": "What was wrong, where, and what to do."},
             "5XX": {"model": Failure, "description": "A store is away, or the fault is ours."},

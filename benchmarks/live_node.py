@@ -7,6 +7,7 @@ import sys
 
 import uvloop
 
+from core.collector import settle
 from core.postgres import Postgres
 from realtime.pacing import Limits
 from tests.realtime.nodes import running_node
@@ -17,6 +18,7 @@ async def serve(url: str) -> None:
     postgres = Postgres(url, 10)
     await postgres.open()
     async with running_node(postgres, limits=Limits()) as node:
+        settle()
         print(node.url, flush=True)
         await asyncio.Event().wait()
 

@@ -1,6 +1,7 @@
 """Bare broadcast servers beside which ours is measured: rooms, fan-out and an echo for answers, nothing else.
 
-No log-in, no grading, nothing kept: what a server costs that does only what it must.
+No log-in, no grading, nothing kept: what a server costs that does only what it must. `python -m benchmarks.live_peers
+POSTGRES_URL` commits one row in Postgres before each broadcast, and is as bare otherwise: what the disk costs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from contextlib import suppress
@@ -18,6 +20,10 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
+from core.postgres import Postgres
+
+_COMMIT = "insert into bare_broadcasts default values"
+_TABLE = "create table if not exists bare_broadcasts (id bigserial primary key)"
 _NODE = r"""
 const { WebSocketServer } = require("ws");
 const rooms = new Map();
@@ -40,8 +46,8 @@ server.on("connection", (socket) => {
 """
 
 
-async def run_bare() -> Any:
-    """A bare `websockets` server; its address, and the server."""
+async def run_bare(postgres: Postgres | None = None) -> Any:
+    """A bare `websockets` server; with a record it commits a row before each broadcast."""
     rooms: defaultdict[int, set[ServerConnection]] = defaultdict(set)
 
     async def attend(socket: ServerConnection) -> None:
@@ -56,6 +62,8 @@ async def run_bare() -> Any:
                 elif frame["event"] == "answer_submitted":
                     await socket.send(json.dumps({"event": "answer_ack", "status": "accepted"}))
                 else:
+                    if postgres is not None:
+                        await postgres.fetch(_COMMIT)
                     broadcast(room, json.dumps(frame))
         room.discard(socket)
 
@@ -78,7 +86,11 @@ def node_server() -> tuple[subprocess.Popen[str], Path] | None:
 
 async def main() -> None:
     """Serve until killed; the address is printed."""
-    server = await run_bare()
+    postgres = Postgres(sys.argv[1], 10) if len(sys.argv) > 1 else None
+    if postgres is not None:
+        await postgres.open()
+        await postgres.fetch(_TABLE)
+    server = await run_bare(postgres)
     port = server.sockets[0].getsockname()[1]
     print(f"ws://127.0.0.1:{port}/ws/quiz", flush=True)
     await asyncio.Event().wait()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Callable
-from typing import cast
+import time
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 _PING = b'{"event":"ping"'
@@ -14,7 +14,7 @@ _MASK = b"\x00\x00\x00\x00"  # a mask of zeros is a mask
 
 
 class Wire(asyncio.Protocol):
-    """One socket; `heard` is called with each text frame, at once."""
+    """One socket; `wait` for a frame of an event before it can come. A lost connection fails whoever waits."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -23,7 +23,8 @@ class Wire(asyncio.Protocol):
         self._is_open = False
         self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.heard: Callable[[bytes], None] = lambda _: None
+        self._waiting: list[tuple[bytes, asyncio.Future[float]]] = []
+        self._closed = "connection lost"
 
     @classmethod
     async def connect(cls, url: str) -> Wire:
@@ -60,9 +61,41 @@ class Wire(asyncio.Protocol):
             if payload.startswith(_PING):
                 self.send(payload.decode().replace("ping", "pong"))
             elif opcode == 1:
-                self.heard(payload)
+                self._heard(payload)
+            elif opcode == 8:
+                self._closed = f"closed with {int.from_bytes(payload[:2], 'big')} {payload[2:].decode()}"
             elif opcode == 9:
                 self._write(0x8A, payload)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Nothing comes any more."""
+        lost = ConnectionError(self._closed)
+        everybody: list[asyncio.Future[Any]] = [self.opened, *(done for _, done in self._waiting)]
+        for waiting in everybody:
+            if not waiting.done():
+                waiting.set_exception(lost)
+        self._transport = None
+
+    def wait(self, event: bytes) -> asyncio.Future[float]:
+        """When (`time.perf_counter`) the next frame of this event comes; raises ConnectionError."""
+        done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._waiting.append((b'"%b"' % event, done))
+        if self._transport is None:
+            done.set_exception(ConnectionError(self._closed))
+        return done
+
+    def _heard(self, text: bytes) -> None:
+        if not self._waiting:
+            return
+        head, moment, still = text[:40], time.perf_counter(), []
+        for event, done in self._waiting:
+            if done.done():
+                continue
+            if event in head:
+                done.set_result(moment)
+            else:
+                still.append((event, done))
+        self._waiting = still
 
     def _take(self) -> tuple[int, bytes] | None:
         data = self._data
@@ -85,8 +118,8 @@ class Wire(asyncio.Protocol):
     def _write(self, opcode: int, payload: bytes) -> None:
         size = len(payload)
         head = bytes([opcode, 0x80 | size]) if size < 126 else bytes([opcode, 0xFE]) + size.to_bytes(2, "big")
-        assert self._transport is not None
-        self._transport.write(head + _MASK + payload)
+        if self._transport is not None:
+            self._transport.write(head + _MASK + payload)
 
     def close(self) -> None:
         """Hang up."""

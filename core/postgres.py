@@ -49,15 +49,28 @@ class Postgres:
         async with connected(), self.pool.connection() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Connection]:
+        """One transaction whose statements need no answer before the last is sent: one way there and back, commit
+        included. The first error takes all of them back, and is raised at the end."""
+        async with connected(), self._alone() as connection, connection.pipeline():
+            yield connection
+
     async def fetch(self, query: str, parameters: Any = None) -> list[DictRow]:
         """All rows of one statement (a placeholder is `%s` or `%(name)s`); it is a transaction of its own.
 
         Without BEGIN and COMMIT around it: one way to the record and back instead of three."""
-        async with connected(), self.pool.connection() as connection:
+        async with connected(), self._alone() as connection:
+            cursor = await connection.execute(query, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[Connection]:
+        """A connection without BEGIN and COMMIT: what is sent together is a transaction."""
+        async with self.pool.connection() as connection:
             await connection.set_autocommit(True)
             try:
-                cursor = await connection.execute(query, parameters)
-                return await cursor.fetchall() if cursor.description else []
+                yield connection
             finally:
                 if connection.info.transaction_status is TransactionStatus.IDLE:
                     await connection.set_autocommit(False)

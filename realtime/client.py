@@ -6,7 +6,8 @@
                 ack = await quiz.answer(frame["question_id"], "B")
 
 `frames` yields each log frame once and in order, whatever happened to the connection between; state frames and `joined`
-as they come. It ends when the server says to stay away, and raises `StayedAway` with the close code.
+as they come; `session_id` with `off=0` gives the whole log from the beginning. It ends when the server says to stay
+away, and raises `StayedAway` with the close code.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class LiveClient:
     """One person in one room."""
 
     def __init__(self, url: str, token: Token, **where: Any) -> None:
-        """`where`: join_code, classroom_id or session_id, and a nickname. A function gives a fresh token each time."""
+        """`where`: join_code, classroom_id or session_id (with `off`), and a nickname. `token` may be a function."""
         self._url = url
         self._token = token
         self._where = where
@@ -65,7 +66,7 @@ class LiveClient:
         self._offset_ms: float | None = None
         self._least_s = float("inf")
         self._running: asyncio.Task[None] | None = None
-        self.off = 0
+        self.off: int = where.get("off") or 0
         self.joined: Frame | None = None
         self.reconnects = 0
 
@@ -160,7 +161,7 @@ class LiveClient:
 
     async def _come_in(self, socket: ClientConnection, frame: Frame) -> None:
         self._socket = socket
-        missed = frame["log"] if self.joined is not None else []
+        missed = frame["log"] if frame["recovered"] else []
         self.joined = frame
         if not frame["recovered"]:
             self.off = frame["off"]

@@ -25,6 +25,7 @@ from realtime.protocol import (
     decode_join,
     encode,
 )
+from realtime.protocol.words import comes_back
 from realtime.roster import Principal, Role, Seat
 from realtime.roundtrips import RoundTrips
 
@@ -85,9 +86,9 @@ class Connection:
         return self.seat.role is Role.TEACHER
 
     @property
-    def said_goodbye(self) -> bool:
-        """Whether the person left on purpose."""
-        return self._ended.done() and self._ended.result()[0] == Close.BYE
+    def stays_away(self) -> bool:
+        """Whether the person has left on purpose, or was told to stay away."""
+        return self._ended.done() and not comes_back(self._ended.result()[0])
 
     def renew(self, principal: Principal, seat: Seat) -> None:
         """Take a new token: its seat, and its time of expiry."""
@@ -99,16 +100,18 @@ class Connection:
             self._expiry = self._loop.call_later(left, self.end, Close.EXPIRED, "token_expired")
 
     def offer(self, text: str) -> None:
-        """Queue a frame that must arrive."""
-        if self._outbox.put(text):
-            self._send_soon()
-        else:
+        """Send a frame that must arrive; it is queued while the peer does not read."""
+        if self._is_idle:
+            self._send_now(text)
+        elif not self._outbox.put(text):
             self.end(Close.SLOW, "slow")
 
     def offer_state(self, kind: str, text: str) -> None:
-        """Queue a state frame in place of its predecessor."""
-        self._outbox.put_state(kind, text)
-        self._send_soon()
+        """Send a state frame, or queue it in place of its predecessor."""
+        if self._is_idle:
+            self._send_now(text)
+        else:
+            self._outbox.put_state(kind, text)
 
     def wake(self, seconds: float, work: Callable[[], object]) -> None:
         """Call `work` later, unless the connection ends first; a newer call replaces an older one."""
@@ -160,19 +163,21 @@ class Connection:
                     await self._socket.send(text)
                 await self._socket.close(code, reason)
 
-    def _send_soon(self) -> None:
-        """Write what waits at once where the peer reads, else go on in the background."""
-        if self._writer is not None or self._gone:
-            return
+    @property
+    def _is_idle(self) -> bool:
+        """Nothing waits to be sent."""
+        return self._writer is None and not self._gone
+
+    def _send_now(self, text: str) -> None:
+        """Write at once where the peer reads, else go on in the background."""
         try:
-            while (text := self._outbox.next()) is not None:
-                rest = self._socket.send_now(text)
-                if rest is not None:
-                    self._writer = asyncio.create_task(self._write(rest))
-                    self._writer.add_done_callback(self._wrote)
-                    return
+            rest = self._socket.send_now(text)
         except Disconnected:
             self._lose()
+            return
+        if rest is not None:
+            self._writer = asyncio.create_task(self._write(rest))
+            self._writer.add_done_callback(self._wrote)
 
     async def _write(self, rest: Awaitable[None]) -> None:
         with contextlib.suppress(Disconnected):
@@ -184,9 +189,13 @@ class Connection:
 
     def _wrote(self, task: asyncio.Task[None]) -> None:
         self._writer = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             log.error("live connection failed", exc_info=error)
             self.end(Close.INTERNAL, "internal")
+        while self._is_idle and (text := self._outbox.next()) is not None:  # it came after the writer's last look
+            self._send_now(text)
 
     def _lose(self) -> None:
         """The other side is gone."""

@@ -192,7 +192,7 @@ class LiveHub:
         try:
             await member.run(lambda frame: self._desk.obey(room, member, frame))
         finally:
-            room.leave(member, on_purpose=member.said_goodbye)
+            room.leave(member, on_purpose=member.stays_away)
         await member.hang_up()
 
     async def _welcome(self, room: Room, member: Connection, join: Join) -> Joined:
@@ -249,6 +249,7 @@ class LiveHub:
             self._history,
         )
         room.on_start = lambda: self._begin_turns(room)
+        room.kicked = (await self._people.kicked([session_id])).get(session_id, ())
         await room.catch_up()
         await room.board.recall(room.state, room.events)
         return room

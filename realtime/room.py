@@ -185,7 +185,7 @@ class Room:
             self.shows.progress.touch()
 
     def leave(self, member: Connection, *, on_purpose: bool = False) -> None:
-        """Count the socket out; the person stays listed for a moment, unless he goes on purpose."""
+        """Count the socket out; the person stays listed for a moment, unless he stays away."""
         person = self.members.pop(member)
         loop = asyncio.get_running_loop()
         grace = self._limits.departure_s if on_purpose else 0.0

@@ -69,6 +69,7 @@ class Sitting:
     title: str
     opened_at: datetime
     questions: Mapping[int, Question]
+    join_code: str = ""
     rules: Rules = field(default_factory=Rules)
 
 

@@ -11,9 +11,10 @@ from core.telemetry import log
 from realtime.answers import Answers
 from realtime.broker import AnswersCame, AnyNotice, PeopleHere
 from realtime.connection import Connection
+from realtime.news import People, news
 from realtime.pacing import Limits, Throttle
 from realtime.protocol import Histogram, History, Host, Insight, Leaderboard, PresenceState, Progress, Result, encode
-from realtime.protocol.told import State
+from realtime.protocol.told import News, State
 from realtime.session import Sitting
 from realtime.state import ANSWERABLE, Phase
 
@@ -52,6 +53,7 @@ class Shows:
         self._asking: asyncio.Task[None] | None = None
         self._stale = True
         self._hosted = False
+        self._known: People | None = None
         self.told = False
         self.histogram = Throttle(self._show_histogram, limits.state_s)
         self.people = Throttle(self._show_people, limits.state_s)
@@ -165,8 +167,12 @@ class Shows:
 
     async def _show_people(self) -> None:
         room = self._room
+        before, self._known = self._known, None
         if self._teachers():
-            self._to_teachers(PresenceState(students=room.pupils.everybody(_time()), kicked=room.kicked))
+            self._known = People(room.pupils.everybody(_time()), room.kicked)
+            for frame in news(before, self._known):
+                self._to_teachers(frame)
+            self._to_teachers(PresenceState(students=self._known.here, kicked=self._known.kicked))
             self.histogram.touch()
         if self.hosted is not self._hosted:
             self._hosted = self.hosted
@@ -195,10 +201,13 @@ class Shows:
     def _teachers(self) -> list[Connection]:
         return [member for member in self._room.members if member.teaches]
 
-    def _to_teachers(self, frame: State) -> None:
+    def _to_teachers(self, frame: State | News) -> None:
         text = encode(frame)
         for member in self._teachers():
-            member.offer_state(frame.kind, text)
+            if isinstance(frame, State):
+                member.offer_state(frame.kind, text)
+            else:
+                member.offer(text)
 
     def stop(self) -> None:
         """Stop every timer."""

@@ -28,6 +28,8 @@ def welcome(
     recovered = since is not None and join.session_id == sitting.session_id and since <= room.state.off
     return Joined(
         session_id=sitting.session_id,
+        join_code=sitting.join_code,
+        title=sitting.title,
         role=member.seat.role,
         user_id=member.seat.user_id,
         name=member.seat.name,
@@ -50,7 +52,7 @@ def _picture(room: Room, member: Connection, own: Mapping[int, tuple[int, str]],
     answered = [question for question in own if question != state.question_id or is_current]
     return structs.replace(
         picture(room.events, answered),
-        chosen=current[1] if current is not None and is_current and rules.changes else None,
+        chosen=current[1] if current is not None and is_current else None,
         turn=turn,
         result=None if member.teaches else room.board.result(member.seat.user_id),
         leaderboard=_board(room) if member.teaches or rules.leaderboard else None,

@@ -114,10 +114,11 @@ function tellPhase() {
 let invited = null;
 
 function drawInvitation() {
-  const { code } = place();
+  const { code } = room;
   $("invite").hidden = room.phase === "ended";
   document.body.dataset.phase = room.phase;
-  if (!code || invited === document.documentElement.lang + code) return;
+  put($("quiz-title"), room.title);
+  if (invited === document.documentElement.lang + code) return;
   invited = document.documentElement.lang + code;
   const address = `${location.origin}/live/join`;
   put($("address"), address.replace(/^https?:\/\//, ""));

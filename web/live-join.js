@@ -126,6 +126,7 @@ function drawWait() {
   const isNew = turnTo("wait");
   const through = room.turn && room.phase === "started";
   const key = through ? "wait.through" : room.phase === "lobby" ? "wait.lobby" : "wait.next";
+  put($("wait-title"), room.title);
   $("wait-heading").replaceChildren(t("wait.hello"), " ", bdi(room.name));
   const changed = put($("wait-text"), `${t(key)} ${room.host ? "" : t("wait.no_teacher")}`);
   if (isNew) lead($("wait-heading"));

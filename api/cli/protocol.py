@@ -1,4 +1,7 @@
-"""HTTP/1.1 with a bound on the head: uvicorn's parser waits for ever, and keeps all headers that come."""
+"""HTTP/1.1 with a bound on the head: uvicorn's parser waits for ever, and keeps all headers that come.
+
+Head and body of an answer leave in one piece: each write is a call of the system, and wakes the client up.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,41 @@ _MAX_HEAD = 2 * (MAX_ADDRESS + MAX_HEADER_BYTES)
 """Beyond what `api/bounds.py` refuses with its own code, so that its answer is the usual one."""
 
 
+_MOST_GATHERED = 64 * 1024
+
+
+class _Gathering:
+    """A transport that sends what is written in one turn of the loop at its end, or when it becomes much."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._send)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > _MOST_GATHERED:
+            self._send()
+
+    def close(self) -> None:
+        self._send()
+        self.transport.close()
+
+    def _send(self) -> None:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        if data and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
 class HeadGuard(HttpToolsProtocol):
     """Ends a connection whose head is too slow (408) or too long (431)."""
 
@@ -22,7 +60,7 @@ class HeadGuard(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A head must come from now on."""
-        super().connection_made(transport)
+        super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
         self._waiting: asyncio.TimerHandle | None = None
         self._head = 0
         self._expect_head()
@@ -50,6 +88,12 @@ class HeadGuard(HttpToolsProtocol):
         """The head is there."""
         self._head_came()
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """A WebSocket writes whole frames: it gets the transport itself."""
+        if isinstance(self.transport, _Gathering):
+            self.transport = self.transport.transport
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is refused in the shape of all errors."""

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.cli.protocol import head_guard
+from api.live.framing import FramingProtocol
 from core.collector import settle
 from core.errors import StartupError
 from core.settings import Settings
@@ -68,7 +69,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
         http=head_guard(settings.body_seconds),
         host=settings.host,
         port=settings.port,
-        ws="websockets-sansio",
+        ws=FramingProtocol,
         ws_max_size=64 * 1024,
         ws_per_message_deflate=False,
         log_config=None,

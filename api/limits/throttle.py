@@ -6,6 +6,7 @@
 | account | guessing one password from everywhere | 20 | 60 s | at an address where the account logged in before |
 | address | trying one password on many accounts | 100 | 60 s | the same |
 | address (codes, tokens) | guessing codes | 30 | 5 min | |
+| caller (join codes) | guessing codes while logged in | 10 | 5 min | |
 | address (wishes for mails) | asking for mails to many addresses | 100 | 60 s | |
 
 So whoever hammers a pupil's account from elsewhere does not stop him at school or at home, and the longest that anybody
@@ -53,6 +54,19 @@ class Throttle:
         async with bucketed:
             yield
 
+    @asynccontextmanager
+    async def guess_of(self, purpose: str, caller: str) -> AsyncIterator[None]:
+        """Around a guess of somebody who is logged in: his own tries alone, for a school may have one address."""
+        own = [Bucket(f"{purpose}:of:{caller}", _PAIR)]
+        await self._begin(purpose, own)
+        try:
+            yield
+        except BaseException as error:
+            if not _is_wrong(error):
+                await self._take_back(own)
+            raise
+        await self.attempts.forget([bucket.key for bucket in own])
+
     async def wish(self, purpose: str, address: str) -> None:
         """Before what is never wrong (a mail is asked for): each one counts; raises `TooMany` or `Unavailable`.
 
@@ -67,7 +81,7 @@ class Throttle:
         try:
             yield
         except EduError as error:
-            if error.status in _WRONG:
+            if _is_wrong(error):
                 with _perhaps_uncounted(purpose):
                     await self.attempts.add(bucket, 1)
             raise
@@ -85,7 +99,7 @@ class Throttle:
         try:
             yield
         except BaseException as error:
-            if isinstance(error, EduError) and error.status in _WRONG:
+            if _is_wrong(error):
                 await self.attempts.add(everybody, 1)
             else:
                 await self._take_back(own)
@@ -114,6 +128,13 @@ async def guessing(connection: HTTPConnection, purpose: str, account: str | None
         yield
 
 
+@asynccontextmanager
+async def guessing_of(connection: HTTPConnection, purpose: str, caller: str) -> AsyncIterator[None]:
+    """`Throttle.guess_of` for the caller of a route."""
+    async with get_services(connection).throttle.guess_of(purpose, caller):
+        yield
+
+
 async def wishing(connection: HTTPConnection, purpose: str) -> None:
     """`Throttle.wish` for the caller of a route."""
     services = get_services(connection)
@@ -128,6 +149,10 @@ def _perhaps_uncounted(purpose: str) -> Iterator[None]:
         if purpose not in _UNGUESSABLE:
             raise
         limits_unchecked.labels(purpose).inc()
+
+
+def _is_wrong(error: BaseException) -> bool:
+    return isinstance(error, EduError) and error.status in _WRONG
 
 
 def _digest(account: str) -> str:

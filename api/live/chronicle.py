@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from core.ids import derived_id
-from core.postgres import Connection
+from core.postgres import Connection, Postgres
 from core.settings import Settings
 from ingestion.partitions import ensure_months, month_of
 from ingestion.pipelines import CHANNEL
@@ -30,12 +30,12 @@ class Chronicler:
         self._notify = not settings.embedded_warehouse
         self._months: set[datetime] = set()
 
-    async def make_room(self, connection: Connection, events: Sequence[LogFrame], /) -> None:
+    async def make_room(self, postgres: Postgres, events: Sequence[LogFrame], /) -> None:
         """Before the first row of a month: make its partition."""
         months = {month_of(datetime.fromtimestamp(event.at / 1000, UTC)) for event in events} - self._months
         if months:
-            await ensure_months(connection, months, ["events"])
-            await connection.commit()
+            async with postgres.transaction() as connection:
+                await ensure_months(connection, months, ["events"])
             self._months |= months
 
     async def __call__(

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from api.audit.entries import make_entry
 from api.audit.queue import AuditLog
-from api.limits.throttle import guessing
+from api.limits.throttle import guessing_of
 from api.live.chronicle import Chronicler
 from api.live.history import CubeHistory
 from api.principal import Principal
@@ -43,7 +43,7 @@ class LiveDoor:
     hub: LiveHub
     origins: frozenset[str] = frozenset()
     guess: Guess | None = None
-    """Around each look-up of a join code (api.limits.throttle.guessing)."""
+    """Around each look-up of a join code (api.limits.throttle.guessing_of)."""
 
     def admits(self, origin: str | None, host: str | None) -> bool:
         """Whether a socket of this Origin header may open: none (no browser), our own host, or one that is allowed."""
@@ -122,7 +122,7 @@ def live_door(
         chronicle=Chronicler(settings),
         history=CubeHistory(engine),
     )
-    return LiveDoor(hub, frozenset(settings.cors_origins), guessing)
+    return LiveDoor(hub, frozenset(settings.cors_origins), guessing_of)
 
 
 def live_broker(settings: Settings) -> Broker:

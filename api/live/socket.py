@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from api.live.framing import framed, writer_of
 from realtime.connection import Disconnected
 
 _GONE = (WebSocketDisconnect, RuntimeError, OSError)
@@ -16,11 +17,12 @@ _GONE = (WebSocketDisconnect, RuntimeError, OSError)
 class QuizSocket:
     """An accepted socket; frames are sent by the server's own `send`, without the layers that they do not need."""
 
-    __slots__ = ("_send", "_websocket", "beats")
+    __slots__ = ("_send", "_websocket", "_write", "beats")
 
     def __init__(self, websocket: WebSocket, *, beats: bool) -> None:
         self._websocket = websocket
         self._send = websocket.send
+        self._write = writer_of(websocket.scope)
         self.beats = beats
 
     async def receive(self) -> str:
@@ -42,7 +44,9 @@ class QuizSocket:
             raise Disconnected from error
 
     def send_now(self, text: str) -> Awaitable[None] | None:
-        """Take the first step of `send` now: it is the only one, unless the peer does not read."""
+        """Write the frame as it is, or take the first step of `send`: the only one, unless the peer does not read."""
+        if self._write is not None and self._write(framed(text)):
+            return None
         sending = self.send(text)
         try:
             waited_for = sending.send(None)

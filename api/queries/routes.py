@@ -13,7 +13,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from api.audit.personal import seen_in
+from api.audit.personal import Seen
 from api.audit.refusals import note_refusal
 from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
@@ -26,7 +26,6 @@ from api.queries.service import Queries, while_connected
 from core.errors import ContinueWait, EduError, InvalidQuery, TooMany, Unauthenticated, Unavailable
 from core.telemetry import log
 from engine.query.access import SecurityContext
-from engine.run.engine import Answer
 
 
 class CubeRoute(DirectRoute):
@@ -85,9 +84,9 @@ async def load(request: Request, trail: Annotated[Trail, Depends(audited("query.
     given = await given_in(request)
     multi, cache = given.get("queryType") == "multi", given.get("cache")
     requester = requester_of(request.headers.get("x-request-id"), principal)
-
-    seen = noted(trail, service, context)
-    work = service.load(given.get("query"), context, multi=multi, cache=cache, requester=requester, seen=seen)
+    note, words = noted(trail, context), await _words(request)
+    query = given.get("query")
+    work = service.load(query, context, multi=multi, cache=cache, words=words, requester=requester, note=note)
     return await answered(work, request)
 
 
@@ -147,15 +146,14 @@ router.include_router(cube)
 router.include_router(health)
 
 
-def noted(trail: Trail, service: Queries, context: SecurityContext) -> Callable[[Answer], Awaitable[None]]:
+def noted(trail: Trail, context: SecurityContext) -> Callable[[Seen], Awaitable[None]]:
     """What is told of an answer before anybody gets it: whose data the caller sees in it."""
 
-    async def seen(answer: Answer) -> None:
-        if found := seen_in(service.engine.catalog, answer):
-            for school_id in schools_of(context):
-                await trail.note(found.subjects, school_id=school_id, members=found.members, rows=found.rows)
+    async def note(seen: Seen) -> None:
+        for school_id in schools_of(context):
+            await trail.note(seen.subjects, school_id=school_id, members=seen.members, rows=seen.rows)
 
-    return seen
+    return note
 
 
 def schools_of(context: SecurityContext) -> Sequence[int | None]:
@@ -183,6 +181,11 @@ async def given_in(request: Request) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise InvalidQuery("Query param is required")
     return dict(request.query_params) | given
+
+
+async def _words(request: Request) -> Hashable:
+    """All that the caller sent and `given_in` reads."""
+    return request.scope["query_string"], b"" if request.method == "GET" else await request.body()
 
 
 async def answered(work: Awaitable[bytes], request: Request) -> Response:

@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 
+from api.audit.personal import Seen, seen_in
 from api.queries.meta import meta_body
+from api.queries.repeated import Repeated, Told, key_of
 from api.queries.shapes import check_single, dry_run_body, load_body, sql_body
 from core.errors import AccessDenied, NotFound
 from engine.query.access import SecurityContext
@@ -23,6 +25,7 @@ class Queries:
         """`wait`: after so many seconds the client is told to ask again."""
         self.engine = engine
         self._wait = wait
+        self._repeated = Repeated()
 
     async def load(
         self,
@@ -31,19 +34,32 @@ class Queries:
         *,
         multi: bool,
         cache: str | None,
+        words: Hashable | None = None,
         requester: Hashable | None = None,
-        seen: Callable[[Answer], Awaitable[None]] | None = None,
+        note: Callable[[Seen], Awaitable[None]] | None = None,
     ) -> bytes:
-        """/load; ContinueWait while the query still runs. `seen` is told the answer before anybody gets it."""
-        request = self.engine.normalize(payload, cache)
-        if not multi:
-            check_single(request)
-        answer: Answer = await self.engine.run(request, context, wait=self._wait, requester=requester)
-        if seen:
-            await seen(answer)
-        if any(result.is_large for result in answer.results):
-            return await asyncio.to_thread(_written, answer, multi)
-        return _written(answer, multi)
+        """/load; ContinueWait while the query still runs. `note` is told whom the answer shows, before anybody gets it.
+
+        `words` are all that the caller sent, from which the rest was read: what is asked in the same words again is
+        not read, planned and written again.
+        """
+        key = None if words is None else key_of(words, context)
+        known = None if key is None else self._repeated.get(key)
+        if known is None:
+            request = self.engine.normalize(payload, cache)
+            if not multi:
+                check_single(request)
+        else:
+            request = known.answer.request
+        before = known.answer if known else None
+        answer = await self.engine.run(request, context, wait=self._wait, requester=requester, before=before)
+        if known is None or known.answer is not answer:
+            known = Told(answer, seen_in(self.engine.catalog, answer), await _written(answer, multi))
+            if key is not None:
+                self._repeated.keep(key, known)
+        if note and known.seen:
+            await note(known.seen)
+        return known.body
 
     async def sql(self, payload: Any, context: SecurityContext) -> bytes:
         """/sql, for operators; for everybody where the models have no policies."""
@@ -73,8 +89,11 @@ class Queries:
         return orjson.dumps({"requestId": request_id, "cancelled": stopped, "result": stopped > 0})
 
 
-def _written(answer: Answer, multi: bool) -> bytes:
-    return orjson.dumps(load_body(answer, multi=multi))
+async def _written(answer: Answer, multi: bool) -> bytes:
+    def write() -> bytes:
+        return orjson.dumps(load_body(answer, multi=multi))
+
+    return await asyncio.to_thread(write) if any(result.is_large for result in answer.results) else write()
 
 
 async def while_connected(work: Awaitable[bytes], disconnected: Callable[[], Awaitable[None]]) -> bytes | None:

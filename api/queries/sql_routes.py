@@ -48,7 +48,7 @@ async def cubesql(request: Request, trail: Annotated[Trail, Depends(audited("que
         cache=_text(given, "cache"),
         wait=settings.continue_wait_seconds if waits else None,
         requester=requester_of(request.headers.get("x-request-id"), principal),
-        seen=noted(trail, service, context),
+        note=noted(trail, context),
     )
     try:
         return await answered(work, request)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from api.audit.personal import Seen, seen_in
 from api.queries.shapes import iso
 from core import clock
 from core.settings import Settings
@@ -44,15 +45,16 @@ class SqlQuestions:
         cache: str | None = None,
         wait: float | None = None,
         requester: Hashable | None = None,
-        seen: Callable[[Answer], Awaitable[None]] | None = None,
+        note: Callable[[Seen], Awaitable[None]] | None = None,
     ) -> bytes:
         """The schema and the rows, a JSON object a line; ContinueWait after `wait` seconds, never where it is None."""
         translation = await self._translated(text, context, timezone)
         with translation.told_in_sql():
             request = self._request(translation, cache)
             answer = await self.engine.run(request, context, wait=wait, requester=requester)
-        if seen:
-            await seen(answer)
+        seen = seen_in(self.engine.catalog, answer)
+        if note and seen:
+            await note(seen)
         if answer.results[0].is_large:
             return await asyncio.to_thread(self._written, translation, answer)
         return self._written(translation, answer)

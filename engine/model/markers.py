@@ -22,6 +22,7 @@ SHOWN = "__shown"
 """Function name: whether a row may be seen with the own value of a masked member (argument 1, its full name)."""
 SCAN = "__scan__"
 """Prefix of a table name that stands for another cube's table."""
+_FUNCTIONS = frozenset({LOCAL, TRUNCATED, FILTERED, CONTEXT, MASKED, SHOWN})
 DEEPEST = 80
 """Levels of one SQL text with its references spelled out; what writes it needs some frames of the stack for each."""
 MOST = 30_000
@@ -33,6 +34,13 @@ _RESERVED = frozenset(
     right sample select semi settings then union using values when where window with
     """.split()  # noqa: SIM905 - a list of forty quoted words is harder to read
 )
+
+
+def to_fill(node: exp.Expr) -> bool:
+    """Whether a node stands for what only a question decides."""
+    if isinstance(node, exp.Anonymous):
+        return node.name in _FUNCTIONS
+    return isinstance(node, exp.Table) and node.name.startswith(SCAN)
 
 
 def identifier(name: str) -> exp.Identifier:

@@ -39,7 +39,8 @@ _ABSOLUTE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(
 class Request:
     """What one call asks: its queries, and each as JSON the way the answer shows it again.
 
-    `compared` is the place of the time dimension whose ranges are compared; `given` are the queries as they came.
+    `compared` is the place of the time dimension whose ranges are compared; `given` are the queries as they came;
+    `passing` tells that a date in them depends on when it was read (`last week`).
     """
 
     type: str
@@ -48,6 +49,7 @@ class Request:
     cache: str
     compared: int | None = None
     given: tuple[Any, ...] = ()
+    passing: bool = False
 
     def place(self, index: int, path: str) -> str:
         """A path within query number `index` as one within the whole request."""
@@ -90,7 +92,7 @@ def normalize(payload: Any, *, now: datetime, default_time_zone: str, cache: str
     one = _Normaliser(now, default_time_zone, cache)
     done = [one.run(query, partial(_place, kind, compared, index)) for index, query in enumerate(queries)]
     found, echoes = tuple(query for query, _ in done), tuple(echo for _, echo in done)
-    request = Request(kind, found, echoes, one.cache, compared, tuple(queries))
+    request = Request(kind, found, echoes, one.cache, compared, tuple(queries), one.passing)
     if kind == BLENDING:
         _check_blending(request)
     return request
@@ -168,6 +170,7 @@ class _Normaliser:
         self.default_time_zone = default_time_zone
         self.forced_cache = cache
         self.cache = ""
+        self.passing = False
 
     def run(self, raw: Any, place: Callable[[str], str]) -> tuple[Query, Json]:
         """The query and its echo; `place` makes of a fault's path the one within the whole request."""
@@ -230,8 +233,12 @@ class _Normaliser:
 
     def _range(self, given: str | Sequence[str]) -> DateRange:
         if isinstance(given, str):
-            return parse_range(given, self.now, self.zone)
+            return self._read(given)
         return _absolute(given[0], end=False), _absolute(given[-1], end=True)
+
+    def _read(self, text: str) -> DateRange:
+        self.passing = self.passing or not _ABSOLUTE.fullmatch(text)
+        return parse_range(text, self.now, self.zone)
 
     def _filter(self, raw: Json, path: str) -> tuple[FilterTree, Json]:
         for group in ("or", "and"):
@@ -259,7 +266,7 @@ class _Normaliser:
         if operator in _EDGE_OPERATORS:
             return self._edge(texts[0], values, end=_EDGE_OPERATORS[operator])
         if len(texts) == 1:
-            span = parse_range(texts[0], self.now, self.zone)
+            span = self._read(texts[0])
             return list(span), list(span)
         if not all(_ABSOLUTE.fullmatch(text) for text in texts):
             raise InvalidQuery(
@@ -272,7 +279,7 @@ class _Normaliser:
     def _edge(self, text: str, values: list[str | None], *, end: bool) -> tuple[list[str | None], list[str | None]]:
         if _ABSOLUTE.fullmatch(text):
             return [_absolute(text, end=end)], values
-        moment = parse_range(text, self.now, self.zone)[end]
+        moment = self._read(text)[end]
         return [moment], [moment]
 
 

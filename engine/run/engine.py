@@ -32,10 +32,12 @@ _TOTAL = (Column("total", "measure", "number", "total"),)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one request asked, and the results in the order of its queries."""
+    """What one request asked, how it was planned, and the results in the order of its queries."""
 
     request: Request
     results: tuple[Result, ...]
+    catalog: Catalog
+    statements: tuple[Statement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +102,44 @@ class Engine:
         *,
         wait: float | None = None,
         requester: Hashable | None = None,
+        before: Answer | None = None,
     ) -> Answer:
-        """The answer to a normalised request; `requester` may stop it by `executor.cancel`."""
+        """The answer to a normalised request; `requester` may stop it by `executor.cancel`.
+
+        `before` is an earlier answer to this request and this caller: it is planned as it was, and it is the answer
+        again if the rows are still the same.
+        """
         await self.ready()
         ask = partial(self.executor.run, cached=request.cache != "no-cache", wait=wait, requester=requester)
         try:
-            return await self._answer(request, context, ask)
+            return await self._answer(request, context, ask, before)
         except RefusedByStore:
             if not await self._known.refresh():
                 raise
-            return await self._answer(request, context, ask)  # tables have been altered since
+            return await self._answer(request, context, ask, None)  # tables have been altered since
 
-    async def _answer(self, request: Request, context: SecurityContext, ask: Ask) -> Answer:
-        statements = self.compile(request, context)
-        one = [self._one(index, statement, request, context, ask) for index, statement in enumerate(statements)]
-        with discreet(self.catalog, context):
+    async def _answer(self, request: Request, context: SecurityContext, ask: Ask, before: Answer | None) -> Answer:
+        catalog = self.catalog
+        if before is None or before.catalog is not catalog:
+            before, statements = None, tuple(self.compile(request, context))
+        else:
+            statements = before.statements
+        earlier = before.results if before else [None] * len(statements)
+        one = [self._one(index, statements[index], request, context, ask, same) for index, same in enumerate(earlier)]
+        with discreet(catalog, context):
             results = [await one[0]] if len(one) == 1 else await asyncio.gather(*one)
-        return Answer(request, tuple(results))
+        if before and all(new is old for new, old in zip(results, earlier, strict=True)):
+            return before
+        return Answer(request, tuple(results), catalog, statements)
 
     async def _one(
-        self, index: int, statement: Statement, request: Request, context: SecurityContext, ask: Ask
+        self,
+        index: int,
+        statement: Statement,
+        request: Request,
+        context: SecurityContext,
+        ask: Ask,
+        before: Result | None,
     ) -> Result:
         query = request.queries[index]
         total: int | None = None
@@ -127,6 +147,8 @@ class Engine:
             table, total = await asyncio.gather(self._rows(query, statement, ask), _total(statement, ask))
         else:
             table = await self._rows(query, statement, ask)
+        if before and before.table is table and before.total == total:
+            return before
         return Result(
             query,
             request.echoes[index],

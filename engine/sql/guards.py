@@ -1,6 +1,7 @@
-"""Row filters as text: written once for callers of one shape, put into each statement with its own parameters.
+"""A cube's rows behind its row filter, as text: written once for callers of one shape, and put into each statement
+with its own parameters.
 
-A filter whose SQL depends on the question (its filters, other cubes' rows) stays a tree.
+What depends on the question (its filters, other cubes' rows) stays a tree.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
 from engine.model.kept import Kept, Same
-from engine.model.markers import FILTERED, SCAN, SHOWN
+from engine.model.markers import FILTERED, SCAN, SHOWN, to_fill
 from engine.query.bound import BoundTree, tree_names
 from engine.sql.parameters import Parameters, Recipe
 
@@ -27,41 +28,45 @@ _KEPT = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Guard:
-    """The text around the names of parameters, none if it stays a tree; `rows` keeps its identity while we know it."""
+class _Scan:
+    """The text around the names of parameters; none if it stays a tree."""
 
-    rows: BoundTree
     pieces: tuple[str, ...]
     recipes: tuple[Recipe, ...]
 
 
-_known: Kept[Hashable, _Guard] = Kept(_KEPT)
+_TREE = _Scan((), ())
+_known: Kept[Hashable, _Scan] = Kept(_KEPT)
 
 
-def guard(renderer: Renderer, rows: BoundTree) -> exp.Expr:
-    """The predicate of a row filter; as text (a `Var`) where it is the same for every question."""
-    query = renderer.plan.query
-    key = query.timezone, Same(rows)  # made for callers of one shape, so their attributes are the same
-    found = _known.get(renderer.catalog, key, lambda: _written(renderer, rows))
-    if not found.pieces:
-        return renderer.sources.predicate(rows)
-    return exp.Var(this=_filled(found, renderer.parameters))
+def guarded(renderer: Renderer, cube: str, rows: BoundTree) -> exp.Expr:
+    """`SELECT *` of the rows that the caller may read; as text (a `Var`) where it is the same for every question."""
+    key = renderer.zone, cube, Same(rows)  # made for callers of one shape, so their attributes are the same
+    found = _known.get(renderer.catalog, key, lambda: _written(renderer, cube, rows))
+    return exp.Var(this=_filled(found, renderer.parameters)) if found.pieces else _select(renderer, cube, rows)
 
 
-def _written(renderer: Renderer, rows: BoundTree) -> _Guard:
-    as_tree = _Guard(rows, (), ())
-    if any(_asks(renderer.catalog.expanded[name].tree) for name in tree_names(rows)):
-        return as_tree
+def _select(renderer: Renderer, cube: str, rows: BoundTree) -> exp.Select:
+    sources = renderer.sources
+    predicate, table = sources.predicate(rows), sources.table(cube)
+    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=table), where=exp.Where(this=predicate))
+
+
+def _written(renderer: Renderer, cube: str, rows: BoundTree) -> _Scan:
+    expanded = renderer.catalog.expanded
+    table = expanded[f"{cube}#table"].tree
+    if table is None or any(map(to_fill, table.walk())) or any(_asks(expanded[name].tree) for name in tree_names(rows)):
+        return _TREE
     own = Parameters()
-    predicate = type(renderer)(renderer.plan, own, []).sources.predicate(rows)
-    first, *pieces = _SLOT.split(_CLICKHOUSE.generate(predicate, copy=False))
+    select = _select(type(renderer)(renderer.plan, own, []), cube, rows)
+    first, *pieces = _SLOT.split(_CLICKHOUSE.generate(select, copy=False))
     places = [int(number) for number in pieces[::2]]
     if sorted(places) != list(range(len(own.recipes))):  # a literal of the model looks like a parameter
-        return as_tree
-    return _Guard(rows, (first, *pieces[1::2]), tuple(own.recipes[place] for place in places))
+        return _TREE
+    return _Scan((first, *pieces[1::2]), tuple(own.recipes[place] for place in places))
 
 
-def _filled(found: _Guard, parameters: Parameters) -> str:
+def _filled(found: _Scan, parameters: Parameters) -> str:
     text = [found.pieces[0]]
     for recipe, piece in zip(found.recipes, found.pieces[1:], strict=True):
         name = f"p{len(parameters.recipes)}"

@@ -22,6 +22,7 @@ from engine.model.markers import (
     TRUNCATED,
     identifier,
     sub_query_alias,
+    to_fill,
     unmasked,
 )
 from engine.plan.nodes import Edge, SubQuery, Tree
@@ -29,7 +30,7 @@ from engine.query.bound import BoundFilter, BoundSegment, BoundTree, name_of
 from engine.sql.asked import context, filtered
 from engine.sql.clauses import aliased, all_of, column, from_, named
 from engine.sql.filters import Predicates
-from engine.sql.guards import guard
+from engine.sql.guards import guarded
 from engine.sql.masks import masked, shown
 from engine.sql.time import bucket, call, text, wall
 
@@ -109,15 +110,10 @@ class Sources:
 
     def scan(self, cube: str) -> exp.Expr:
         """The cube under its alias; with a row filter, a SELECT of the rows which the caller may read."""
-        alias = self.catalog.cubes[cube].alias
         rows = self.renderer.plan.query.rows.of(cube)
         if rows is None:
-            return self._table(cube, alias)
-        predicate = guard(self.renderer, rows)
-        select = exp.Select(expressions=[exp.Star()])
-        select.set("from_", exp.From(this=self._table(cube, alias)))
-        select.set("where", exp.Where(this=predicate))
-        return aliased(select, alias)
+            return self.table(cube)
+        return aliased(guarded(self.renderer, cube, rows), self.catalog.cubes[cube].alias)
 
     def predicate(self, rows: BoundTree) -> exp.Expr:
         """A row filter as a tree."""
@@ -132,10 +128,10 @@ class Sources:
         """The SQL of a member (a join, a shift) over the aliases of cubes, nothing in it masked."""
         return self.timed(unmasked(self.catalog.tree(name))) if self.catalog.maskable else self.spelled(name)
 
-    def _table(self, cube: str, alias: str | None) -> exp.Expr:
+    def table(self, cube: str) -> exp.Expr:
+        """All rows of the cube under its alias."""
         source = self.spelled(f"{cube}#table")
-        if alias is not None:
-            source.set("alias", exp.TableAlias(this=identifier(alias)))
+        source.set("alias", exp.TableAlias(this=identifier(self.catalog.cubes[cube].alias)))
         if self.catalog.cubes[cube].final and isinstance(source, exp.Table):
             return exp.Final(this=source)
         return source
@@ -197,15 +193,15 @@ class Sources:
         tree = fresh(given) if given is not None else exp.Null()
         if type(tree) is exp.Column:
             return tree
-        closed = _closed.get(self.catalog, (name, condition), lambda: not any(map(_to_fill, tree.walk())))
+        closed = _closed.get(self.catalog, (name, condition), lambda: not any(map(to_fill, tree.walk())))
         return tree if closed else self.timed(tree)
 
     def timed(self, tree: exp.Expr) -> exp.Expr:
         """The member's SQL with what depends on the question filled in: its zone, its filters, its asker, tables."""
-        if type(tree) is exp.Column or not any(_to_fill(node) for node in tree.walk()):
+        if type(tree) is exp.Column or not any(to_fill(node) for node in tree.walk()):
             return tree
         root = exp.Paren(this=tree)
-        for node in reversed([node for node in root.walk() if _to_fill(node)]):  # from the inside out
+        for node in reversed([node for node in root.walk() if to_fill(node)]):  # from the inside out
             if isinstance(node, exp.Table):
                 self._nested(node)
             else:
@@ -242,12 +238,6 @@ class Sources:
         cube, dimension, granularity = name.split(".")
         custom = self.catalog.cubes[cube].dimensions[dimension].granularities.get(granularity)
         return bucket(tree, self.renderer.zone, granularity, custom, type_of(self.catalog, tree))[0]
-
-
-def _to_fill(node: exp.Expr) -> bool:
-    if isinstance(node, exp.Anonymous):
-        return node.name in _FILLED
-    return isinstance(node, exp.Table) and node.name.startswith(SCAN)
 
 
 _FILLED = {

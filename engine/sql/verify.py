@@ -1,7 +1,8 @@
 """The last look before SQL leaves: every read of a protected table stands behind the caller's row filter.
 
 It knows nothing of how the SQL was made: from the tree alone it finds for which cube a table is read (by the aliases
-around it), works out that cube's row filter once more, and looks for it in the WHERE over that alias.
+around it), works out that cube's row filter once more, and looks for it in the WHERE over that alias. What is text
+already must be, from its first word to its last, such a read as it works it out itself.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
 from core.errors import AccessDenied
-from engine.model.catalog import Catalog
+from engine.model.catalog import Catalog, fresh
 from engine.model.columns import type_of
 from engine.model.kept import Kept, Same
-from engine.model.markers import SCAN
+from engine.model.markers import SCAN, identifier, to_fill
 from engine.plan.nodes import Part, Plan, Series, StagePart
 from engine.query.bound import BoundTree
 from engine.sql.filters import Predicates
@@ -33,6 +34,7 @@ _VALUES = {str, bool, int, type(None), exp.DType}
 _LEAVES = frozenset({exp.Column, exp.Identifier, exp.Literal, exp.Star, exp.TableAlias, exp.DataType} | _VALUES)
 _PARAMETER = re.compile(r"\{(\w+): ")
 _filters: Kept[Key, Key] = Kept(2000)
+_texts: Kept[Key, Key | None] = Kept(2000)
 
 
 def verify(rendered: Rendered) -> Rendered:
@@ -60,9 +62,9 @@ class _Look:
         self.catalog = rendered.plan.query.catalog
         self.recipes = {recipe.name: recipe for recipe in rendered.recipes}
         self._keys: dict[str, Key | None] = {}
-        self._found: dict[int, Key] = {}
+        self._cubes = rendered.cubes
+        self._scans: set[Key] | None = None
         self._rows: dict[str, BoundTree | AccessDenied | None] = {}
-        self._accepted: set[int] = set()
 
     def rows(self, cube: str) -> BoundTree | AccessDenied | None:
         """The caller's row filter of a cube; None if he may read all its rows, the error if none."""
@@ -96,12 +98,34 @@ class _Look:
         return False
 
     def check_text(self, node: exp.Var) -> None:
-        """AccessDenied if the node is SQL as text and not, as a whole WHERE, the row filter of a cube read there."""
-        if id(node) in self._accepted:
-            return
-        where = node.parent
-        if not (isinstance(where, exp.Where) and self._is_filter(node, where.parent)):
+        """AccessDenied if the node is SQL as text and not the SELECT of a cube's rows behind its filter."""
+        if not isinstance(node.parent, exp.Subquery) or not self._is_scan(_key_of(node, self.recipes)):
             raise AccessDenied("The plan has text in it without the row filter that you need.")
+
+    def _is_scan(self, key: Key) -> bool:
+        if self._scans is None:
+            self._scans = {scan for cube in self._cubes if (scan := self._scan(cube)) is not None}
+        return key in self._scans or any(self._scan(cube) == key for cube in self.catalog.cubes)
+
+    def _scan(self, cube: str) -> Key | None:
+        rows = self.rows(cube)
+        if rows is None or isinstance(rows, AccessDenied):
+            return None
+        key = self.plan.query.timezone, cube, Same(rows)
+        return _texts.get(self.catalog, key, lambda: self._spelled(cube, rows))
+
+    def _spelled(self, cube: str, rows: BoundTree) -> Key | None:
+        """The SELECT as it must be; None if its table is more than the model's plain SQL."""
+        owner, table = self.catalog.cubes[cube], self.catalog.expanded[f"{cube}#table"].tree
+        if table is None or any(map(to_fill, table.walk())):
+            return None
+        source: exp.Expr = fresh(table)
+        source.set("alias", exp.TableAlias(this=identifier(owner.alias)))
+        if owner.final and isinstance(source, exp.Table):
+            source = exp.Final(this=source)
+        predicate, recipes = self._predicate(rows)
+        select = exp.Select(expressions=[exp.Star()], from_=exp.From(this=source), where=exp.Where(this=predicate))
+        return _key_of(select, recipes)
 
     def _allows(self, cube: str, select: exp.Expr | None) -> bool:
         if not self.limits(cube):
@@ -110,10 +134,7 @@ class _Look:
         wanted = self._key(cube)
         if where is None or wanted is None:
             return False
-        found = next((each for each in _all(where.this) if self._same(each, wanted)), None)
-        if found is where.this:
-            self._accepted.add(id(found))
-        return found is not None
+        return any(self._same(each, wanted) for each in _all(where.this))
 
     def _is_filter(self, condition: exp.Expr, select: exp.Expr | None) -> bool:
         """Whether the condition is the row filter of a cube that the SELECT reads; its SQL is the model's own."""
@@ -122,10 +143,7 @@ class _Look:
         return any(key is not None and self._same(condition, key) for key in wanted)
 
     def _same(self, found: exp.Expr, wanted: Key) -> bool:
-        key = self._found.get(id(found))
-        if key is None:
-            key = self._found[id(found)] = _key_of(found, self.recipes)
-        return key == wanted
+        return not isinstance(found, exp.Var) and _key_of(found, self.recipes) == wanted
 
     def _key(self, cube: str) -> Key | None:
         if cube not in self._keys:
@@ -135,15 +153,15 @@ class _Look:
 
     def _rendered(self, rows: BoundTree) -> Key:
         key = self.plan.query.timezone, Same(rows)
-        return _filters.get(self.catalog, key, lambda: self._worked_out(rows))
+        return _filters.get(self.catalog, key, lambda: _key_of(*self._predicate(rows)))
 
-    def _worked_out(self, rows: BoundTree) -> Key:
+    def _predicate(self, rows: BoundTree) -> tuple[exp.Expr, Mapping[str, Recipe]]:
+        """The row filter, worked out apart from the statement, and its parameters."""
         parameters = Parameters()
-        fresh = Renderer(self.plan, parameters, [])
-        tree = Predicates(parameters, fresh.zone, fresh.sources.own_value, kinds=partial(type_of, self.catalog)).tree(
-            rows
-        )
-        return _key_of(tree, {recipe.name: recipe for recipe in parameters.recipes})
+        apart = Renderer(self.plan, parameters, [])
+        kinds = partial(type_of, self.catalog)
+        tree = Predicates(parameters, apart.zone, apart.sources.own_value, kinds=kinds).tree(rows)
+        return tree, {recipe.name: recipe for recipe in parameters.recipes}
 
 
 def _key_of(node: exp.Expr, recipes: Mapping[str, Recipe]) -> Key:
@@ -173,9 +191,10 @@ def _reads(tree: exp.Expr) -> tuple[list[exp.Table], list[exp.Var]]:
         elif isinstance(node, exp.Var) and _is_text(node):
             texts.append(node)
         for value in node.args.values():
-            if type(value) is list:
+            kind = type(value)
+            if kind is list:
                 waiting += [each for each in value if type(each) not in _LEAVES]
-            elif type(value) not in _LEAVES:
+            elif kind not in _LEAVES:
                 waiting.append(value)
     return tables, texts
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from core.errors import BadInput, Conflict, Unavailable
 from core.postgres import connect
@@ -128,6 +129,14 @@ class _Run:
                 (self._load_facts if table in FACTS else self._load_rows)(table, seen)
                 if seen:
                     seen.close()
+        self._count_anew()
+
+    def _count_anew(self) -> None:
+        """Postgres plans by what it knows of a table's rows, and looks by itself only after a minute."""
+        grown = [table for table, report in self._report.tables.items() if report.inserted]
+        if grown:
+            names = map(sql.Identifier, {"import_ids", *(TABLES[table].target for table in grown)})
+            self._connection.execute(sql.SQL("analyze {}").format(sql.SQL(", ").join(names)))
 
     def _load_rows(self, table: str, seen: SeenIds | None) -> None:
         columns, report = self._source.columns(table), self._report.tables[table]

@@ -55,6 +55,8 @@ SERVER: dict[str, dict[str, Any]] = {
     "joined": {
         "event": "joined",
         "session_id": 7,
+        "join_code": "K7QM2XPA",
+        "title": "Numbers",
         "role": "student",
         "user_id": 101,
         "name": "Ada Lovelace",
@@ -115,6 +117,16 @@ SERVER: dict[str, dict[str, Any]] = {
         "students": [{"user_id": 101, "name": "Ada Lovelace", "nickname": "Ada"}],
         "kicked": [133],
     },
+    "student_joined": {
+        "event": "student_joined",
+        "students": [{"user_id": 101, "name": "Ada Lovelace", "nickname": "Ada"}],
+    },
+    "student_left": {
+        "event": "student_left",
+        "students": [{"user_id": 101, "name": "Ada Lovelace", "nickname": "Ada"}],
+    },
+    "student_kicked": {"event": "student_kicked", "user_ids": [133]},
+    "student_allowed": {"event": "student_allowed", "user_ids": [133]},
     "host": {"event": "host", "present": True},
     "leaderboard": {"event": "leaderboard", "places": [{"rank": 1, "name": "Ada", "points": 940}], "of": 28},
     "result": {"event": "result", "question_id": 45, "correct": True, "points": 940, "total": 940, "rank": 1},

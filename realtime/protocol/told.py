@@ -69,6 +69,30 @@ class PresenceState(State, frozen=True, tag="presence"):
     kicked: tuple[int, ...] = ()
 
 
+class StudentJoined(ServerFrame, frozen=True, tag="student_joined"):
+    """For the teacher: who has come since the last word about it, at most four times a second; `presence` lists all."""
+
+    students: tuple[Present, ...]
+
+
+class StudentLeft(ServerFrame, frozen=True, tag="student_left"):
+    """For the teacher: who has gone, or has been cut off for some seconds."""
+
+    students: tuple[Present, ...]
+
+
+class StudentKicked(ServerFrame, frozen=True, tag="student_kicked"):
+    """For the teachers: who was sent out, by whichever of them."""
+
+    user_ids: tuple[int, ...]
+
+
+class StudentAllowed(ServerFrame, frozen=True, tag="student_allowed"):
+    """For the teachers: who may come back."""
+
+    user_ids: tuple[int, ...]
+
+
 class Host(State, frozen=True, tag="host"):
     """For everybody: whether a teacher is here. The room goes on without one; any teacher of the class may go on."""
 
@@ -139,7 +163,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     """The whole room for a late joiner, in the frames that made it.
 
     `question.closes_at` is the newest one; while the clock stands it is null and `left_ms` tells what is left.
-    `chosen`: the pupil's own answer to the question, where it may still be changed."""
+    `chosen`: the pupil's own answer to it, the last one where it may be changed."""
 
     phase: str
     started: QuizStarted | None = None
@@ -157,9 +181,11 @@ class Picture(Struct, frozen=True, kw_only=True):
 class Joined(ServerFrame, frozen=True, tag="joined"):
     """You are in: the room as it stands, and after a resume (`recovered`) every log frame that you missed.
 
-    `questions` is for teachers, who choose among them."""
+    `title` is the quiz's; `questions` is for teachers, who choose among them."""
 
     session_id: int
+    join_code: str
+    title: str
     role: str
     user_id: int
     name: str
@@ -227,6 +253,7 @@ class Error(ServerFrame, frozen=True, tag="error"):
 
 
 Stated: TypeAlias = Histogram | Insight | PresenceState | Host | Leaderboard | Result | Progress | Turn
+News: TypeAlias = StudentJoined | StudentLeft | StudentKicked | StudentAllowed
 ServerMessage: TypeAlias = (
-    Joined | AnswerAck | CommandAck | Refreshed | Synced | Ping | Left | Error | Stated | LogFrame
+    Joined | AnswerAck | CommandAck | Refreshed | Synced | Ping | Left | Error | News | Stated | LogFrame
 )

@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.cli.protocol import head_guard
+from api.live.framing import FramingProtocol
 
 
 class _Server(uvicorn.Server):
@@ -24,7 +25,7 @@ async def listening(app: FastAPI, head_seconds: float = 30) -> AsyncIterator[int
     config = uvicorn.Config(
         app,
         http=head_guard(head_seconds),
-        ws="websockets-sansio",
+        ws=FramingProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,

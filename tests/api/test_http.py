@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
+from starlette.responses import StreamingResponse
 
 from api.app import create_app, started
 from core.postgres import Postgres
@@ -59,6 +60,7 @@ async def test_http_is_bounded_and_says_what_it_must(server: tuple[FastAPI, int]
         await _check_head(client, port)
         await _check_slow_callers(port)
         await _check_slow_answers(app, client)
+        await _check_pieces(app, client, port)
         await _check_methods(client)
         await _check_headers(client)
         await _check_origins(client)
@@ -100,6 +102,27 @@ async def _check_slow_answers(app: FastAPI, client: httpx2.AsyncClient) -> None:
         await asyncio.sleep(30)
 
     fault(await client.get("/sleeps"), 504, "timeout")
+
+
+async def _check_pieces(app: FastAPI, client: httpx2.AsyncClient, port: int) -> None:
+    """Head and body of a small answer come at once; a long one that never pauses comes whole."""
+
+    @app.get("/streams")
+    async def streams() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            for number in range(3_000):
+                yield b"%06d" % number * 100
+
+        return StreamingResponse(pieces())
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for path in (b"/health/live", b"/health/live", b"/nowhere"):
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        head, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert len(body) == length > 0, head
+    writer.close()
+    assert (await client.get("/streams")).content == b"".join(b"%06d" % number * 100 for number in range(3_000))
 
 
 async def _check_methods(client: httpx2.AsyncClient) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+from collections import Counter
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from starlette.websockets import WebSocket
 
 from api.cli.server import _bound as bind
 from api.live.history import CubeHistory
+from api.live.routes import quiz_socket
+from api.principal import Principal
 from core.postgres import Postgres
 from core.settings import Settings
 from tests.api.conftest import School, data, fault
@@ -107,22 +113,78 @@ async def test_a_room_is_opened_with_its_rules_and_with_none_that_contradict(
         assert (rules["nicknames"], rules["seconds"], rules["mode"]) == (True, 30, "teacher")
 
 
-async def test_join_codes_are_guessed_slowly_and_nobody_else_waits_for_it(application: FastAPI, school: School) -> None:
-    opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school)), 201)
-    codes: list[str] = []
+async def test_wrong_join_codes_wait_and_their_socket_says_for_how_long(application: FastAPI, school: School) -> None:
     stranger = school.other_teacher.tokens["access_token"]
     async with served(application) as url:
-        for number in range(40):
+        for number in range(14):
             async with visiting(url) as guest:
                 await guest.send("join", token=stranger, join_code=f"AAAA{number:04}")
                 refused = await guest.expect("error")
-                codes.append(refused["code"])
                 assert await guest.closed() == (4015 if refused["code"] == "too_many_tries" else 4503)
-        assert codes[0] == "not_admitted" and codes[-1] == "too_many_tries"
-        assert refused["temporary"] and refused["retry_ms"] >= 1000
-        assert codes.count("not_admitted") <= 12
-        async with joined(url, school.student.tokens["access_token"], join_code=opened["join_code"]):
+    assert (refused["code"], refused["temporary"]) == ("too_many_tries", True) and refused["retry_ms"] >= 1000
+
+
+async def test_ten_thousand_guesses_at_a_join_code_find_nothing_and_nobody_else_notices(
+    application: FastAPI, school: School, postgres: Postgres
+) -> None:
+    """A hundred accounts of the school guess, from behind its one address, while a lesson goes on there."""
+    opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school)), 201)
+    question, where = school.quiz["questions"][0]["id"], {"join_code": opened["join_code"]}
+    rows = await postgres.fetch(
+        "insert into users (school_id, role, name) select school_id, 'student', 'G' from users, generate_series(1, 101)"
+        " where id = %s returning id, school_id",
+        [school.teacher.id],
+    )
+    issue = application.state.services.tokens.issue
+    newcomer, *guessers = [issue(Principal("student", row["id"], row["school_id"]), timedelta(hours=1)) for row in rows]
+    enrol = "insert into enrolments (school_id, classroom_id, user_id) values (%s, %s, %s)"
+    await postgres.fetch(enrol, [rows[0]["school_id"], school.classroom["id"], rows[0]["id"]])
+    told: Counter[tuple[str, int]] = Counter()
+
+    async def guess(token: str, attempts: int) -> None:
+        for number in range(attempts):
+            await asyncio.sleep(0)  # as over a network: others get their turn
+            told[await _knock(application, {"token": token, "join_code": f"AAAA{number:04}"})] += 1
+
+    async with served(application) as url:
+        async with (
+            joined(url, school.teacher.tokens["access_token"], **where) as teacher,
+            joined(url, school.student.tokens["access_token"], **where) as pupil,
+        ):
+            await teacher.send("quiz_started")
+            await teacher.send("question_displayed", question_id=question)
+            await pupil.expect("question_displayed")
+            await teacher.expect("histogram")
+            heard = teacher.events(), pupil.events()
+            guessing = asyncio.gather(*(guess(token, 100) for token in guessers))
+            await asyncio.sleep(0)
+            assert (await pupil.answer(question, "3/4"))["status"] == "accepted"
+            assert not guessing.done()
+            await guessing
+            news = {*teacher.events()[len(heard[0]) :], *pupil.events()[len(heard[1]) :]}
+            assert news <= {"answer_ack", "histogram", "insight", "ping"}
+        async with joined(url, newcomer, **where):  # he has never been here before
             pass
+    assert sum(told.values()) == 10_000
+    assert set(told) == {("not_admitted", 4503), ("too_many_tries", 4015)}
+    assert told["not_admitted", 4503] <= 100 * 12  # ten are free, then the waits double
+
+
+async def _knock(application: FastAPI, join: dict[str, Any]) -> tuple[str, int]:
+    """What a socket at 127.0.0.1 hears whose first frame this is: the error's code, and the close code."""
+    said = iter(({"type": "websocket.connect"}, {"type": "websocket.receive", "text": json.dumps(join)}))
+    heard: list[Any] = []
+
+    async def receive() -> Any:
+        return next(said)
+
+    async def send(message: Any) -> None:
+        heard.append(message)
+
+    scope = {"type": "websocket", "app": application, "headers": [], "client": ("127.0.0.1", 1), "subprotocols": []}
+    await quiz_socket(WebSocket(scope, receive, send))
+    _, error, close = heard
+    return json.loads(error["text"])["code"], close["code"]
 
 
 async def test_the_moments_of_a_quiz_are_events_and_a_question_has_a_history(

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.live.chronicle import Chronicler
+from api.live.framing import FramingProtocol
 from api.live.routes import SOCKET_PATH, socket_routes
 from api.live.service import AnswerKeeper, LiveDoor
 from core.postgres import Postgres
@@ -67,9 +68,7 @@ async def running_node(
 @asynccontextmanager
 async def served(app: FastAPI, send_buffer: int | None = None) -> AsyncIterator[str]:
     """Serve an application whose lifespan runs elsewhere; the address of its live quizzes."""
-    config = uvicorn.Config(
-        app, ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off", log_level="error"
-    )
+    config = uvicorn.Config(app, ws=FramingProtocol, ws_per_message_deflate=False, lifespan="off", log_level="error")
     server, door = _Server(config), _listener(send_buffer)
     serving = asyncio.create_task(server.serve([door]))
     while not server.started:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 
+from api.live.framing import framed
 from realtime.outbox import Outbox
 from realtime.pacing import Shared, Throttle, TokenBucket
 
@@ -26,6 +29,14 @@ def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
     bucket = TokenBucket(rate=20, burst=40, at=0)
     assert [bucket.take(0) for _ in range(41)] == [True] * 40 + [False]
     assert [bucket.take(0.05), bucket.take(0.06), bucket.take(0.1)] == [True, False, True]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 70_001])
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_frame_made_once_is_the_frame_that_websockets_would_make(letter: str, size: int) -> None:
+    text = letter * (size // len(letter.encode())) + "a" * (size % len(letter.encode()))
+    assert len(text.encode()) == size
+    assert framed(text) == Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 async def test_an_outbox_keeps_order_and_only_the_latest_of_each_state() -> None:

@@ -84,6 +84,28 @@ async def test_an_answer_that_was_cut_off_is_sent_again_and_counts_once(room: Ro
     assert len(await postgres.fetch("select choice from responses")) == 1
 
 
+@pytest.mark.parametrize("off", [0, 1, 2])
+async def test_the_python_client_reads_the_log_from_where_it_is_told(room: Room, off: int) -> None:
+    world = room.world
+    text = token(world.pupils[0], "student", world.school)
+    async with room.teacher() as teacher:
+        await teacher.send("quiz_started")
+        await teacher.send("question_displayed", question_id=world.questions[0])
+        await teacher.expect("question_displayed")
+        async with LiveClient(room.node.url, text, session_id=room.opened.session_id, off=off) as quiz:
+            heard: list[Frame] = []
+            async with asyncio.timeout(10):
+                async for frame in quiz.frames():
+                    if frame["event"] == "joined":
+                        await teacher.send("quiz_ended")
+                    elif "off" in frame:
+                        heard.append(frame)
+                    if frame["event"] == "quiz_ended":
+                        break
+            await teacher.expect("quiz_ended")
+            assert (heard, quiz.reconnects) == (teacher.log()[off:], 0)
+
+
 async def test_the_python_client_stays_away_when_it_is_told_to(room: Room) -> None:
     async with LiveClient(room.node.url, "no token", session_id=room.opened.session_id) as quiz:
         with pytest.raises(StayedAway, match="4500"):

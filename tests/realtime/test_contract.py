@@ -53,7 +53,10 @@ async def _play(room: Room, teacher: Guest, ann: Guest, ben: Guest) -> None:
     for guest, user, role in people:
         await _say(guest, "join", token=token(user, role, world.school), **keep)
         await guest.expect("joined")
+        if guest is teacher:
+            await teacher.expect("presence")
     await ann.expect("host")
+    await teacher.until(lambda frame: frame.get("event") == "student_joined" and _names(frame, world.pupils[1]))
     shown = list(world.questions)
     for word in TEACHER:
         fields: dict[str, dict[str, Any]] = {
@@ -80,6 +83,11 @@ async def _play(room: Room, teacher: Guest, ann: Guest, ben: Guest) -> None:
     await _say(ann, "leave")
     assert await ann.closed() == 1000
     await teacher.expect("quiz_ended")
+    await teacher.until(lambda frame: frame.get("event") == "student_left" and _names(frame, world.pupils[0]))
+
+
+def _names(frame: dict[str, Any], user: int) -> bool:
+    return user in {each["user_id"] for each in frame["students"]}
 
 
 def _answers(word: str) -> Callable[[dict[str, Any]], bool]:

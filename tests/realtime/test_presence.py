@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.news import People, news
 from realtime.presence import Presence
-from realtime.protocol import Present
+from realtime.protocol import Present, StudentAllowed, StudentJoined, StudentKicked, StudentLeft
 
 ANN, BEN = Present(1, "Ann"), Present(2, "Ben")
 
@@ -44,3 +47,29 @@ def test_whoever_has_an_open_socket_is_here_and_long_after_nobody_else(steps: li
             presence.leave(person, at)
             open_sockets.remove(person)
     assert set(presence.here(at=len(steps) + 3)) == set(open_sockets)
+
+
+_pupils = st.lists(st.builds(Present, st.integers(1, 9), st.just("P")), unique=True).map(tuple)
+_rooms = st.builds(People, _pupils, st.lists(st.integers(1, 9), unique=True).map(tuple))
+
+
+@given(st.lists(_rooms, min_size=1, max_size=8))
+def test_whoever_follows_the_news_knows_who_is_here_and_who_was_sent_out(rooms: list[People]) -> None:
+    here, kicked = set(rooms[0].here), set(rooms[0].kicked)
+    assert list(news(None, rooms[0])) == []
+    for before, now in pairwise(rooms):
+        for frame in news(before, now):
+            match frame:
+                case StudentJoined():
+                    assert here.isdisjoint(frame.students)
+                    here.update(frame.students)
+                case StudentLeft():
+                    assert here.issuperset(frame.students)
+                    here.difference_update(frame.students)
+                case StudentKicked():
+                    assert kicked.isdisjoint(frame.user_ids)
+                    kicked.update(frame.user_ids)
+                case StudentAllowed():
+                    assert kicked.issuperset(frame.user_ids)
+                    kicked.difference_update(frame.user_ids)
+        assert (here, kicked) == (set(now.here), set(now.kicked))

@@ -91,6 +91,24 @@ async def test_what_was_dropped_or_asked_anew_gives_no_points_and_nothing_is_los
     ]
 
 
+async def test_whoever_comes_back_sees_the_room_and_what_he_has_answered(room: Room) -> None:
+    first = room.world.questions[0]
+    async with room.teacher() as teacher, room.pupil(0) as ann, room.pupil(1) as ben:
+        for guest in (teacher, ann):
+            assert (guest.frames[0]["join_code"], guest.frames[0]["title"]) == (room.opened.join_code, "Numbers")
+        await teacher.send("quiz_started")
+        await show(teacher, first, ann, ben)
+        assert (await ann.answer(first, "A"))["status"] == "accepted"
+        for command in ("question_locked", "question_restarted"):
+            async with room.pupil(0) as again, room.pupil(1) as other:
+                states = [guest.frames[0]["state"] for guest in (again, other)]
+            assert [(state["chosen"], state["answered"]) for state in states] == [("A", [first]), (None, [])]
+            await teacher.send(command)
+            await teacher.expect(command.replace("restarted", "displayed"))
+        async with room.pupil(0) as again:  # asked anew: the answer to the first run is none to this one
+            assert again.frames[0]["state"]["chosen"] is None
+
+
 async def test_changes_count_until_the_lock_and_become_one_fact_then(
     world: World, node: Node, postgres: Postgres
 ) -> None:
@@ -173,6 +191,7 @@ async def test_who_is_sent_out_stays_out_until_he_is_allowed(room: Room) -> None
         async with room.pupil(0) as tablet, room.pupil(0) as phone:
             await teacher.send("student_kicked", user_id=ann_id)
             assert (await tablet.closed(), await phone.closed()) == (4504, 4504)
+        await teacher.expect("student_kicked", user_ids=[ann_id])
         await teacher.expect("presence", kicked=[ann_id])
         await ben.send("student_allowed", user_id=ann_id, id=1)
         assert (await ben.expect("error"))["code"] == "forbidden"
@@ -182,6 +201,7 @@ async def test_who_is_sent_out_stays_out_until_he_is_allowed(room: Room) -> None
         except AssertionError as refused:
             assert "4504" in str(refused)
         await teacher.send("student_allowed", user_id=ann_id)
+        await teacher.expect("student_allowed", user_ids=[ann_id])
         await teacher.expect("presence", kicked=[])
         async with room.pupil(0) as back:
             await back.send("sync")

@@ -121,31 +121,48 @@ def test_no_row_filter_can_be_left_out_or_weakened(seed: int) -> None:
         if rendered is None:
             continue
         assert verify(rendered) is rendered
-        for where in _guards(rendered):
-            for weaker in _weaker(where.this):
-                kept = where.this
-                where.set("this", weaker)
-                with pytest.raises(AccessDenied, match="without the row filter"):
-                    verify(rendered)
-                where.set("this", kept)
-                spoiled += 1
+        for node, weaker in [*_weakened_trees(rendered), *_weakened_texts(rendered)]:
+            kept = node.this
+            node.set("this", weaker)
+            with pytest.raises(AccessDenied, match="without the row filter"):
+                verify(rendered)
+            node.set("this", kept)
+            spoiled += 1
     assert spoiled or all(each.column is None for some in rules.values() for each in some)
 
 
-def _guards(rendered: Rendered) -> list[exp.Where]:
-    """The WHERE of each protected cube's own SELECT, found by its form."""
+def _weakened_trees(rendered: Rendered) -> list[tuple[exp.Where, exp.Expr]]:
+    """The WHERE of each protected cube's own SELECT, found by its form, and weaker conditions for it."""
     selects = [
         each for each in rendered.tree.find_all(exp.Select) if [type(one) for one in each.expressions] == [exp.Star]
     ]
-    return [each.args["where"] for each in selects if each.args.get("where") is not None]
+    wheres = [each.args["where"] for each in selects if each.args.get("where") is not None]
+    return [(where, weaker) for where in wheres for weaker in _weaker(where.this)]
+
+
+def _weakened_texts(rendered: Rendered) -> list[tuple[exp.Subquery, exp.Var]]:
+    """Each SELECT that is text already, and texts that ask for more, or that say the same somewhere else."""
+    found = []
+    for node in rendered.tree.find_all(exp.Var):
+        if node.name.isidentifier():
+            continue
+        assert isinstance(node.parent, exp.Subquery)
+        texts = [f"{node.name} OR TRUE", f"({node.name})", f"{node.name} UNION ALL {node.name}"]
+        select = sqlglot.parse_one(node.name, dialect="clickhouse")
+        where = select.args["where"]
+        for weaker in _weaker(where.this):
+            where.set("this", weaker)
+            texts.append(select.sql("clickhouse"))
+        select.set("where", None)
+        texts.append(select.sql("clickhouse"))
+        found += [(node.parent, exp.Var(this=text)) for text in texts]
+    return found
 
 
 def _weaker(condition: exp.Expr) -> Iterator[exp.Expr]:
     """Nothing instead of the condition, each of its parts left out, and the condition of somebody else."""
+    condition = condition.copy()
     yield exp.true()
-    if isinstance(condition, exp.Var):
-        yield exp.Var(this=f"({condition.name} OR TRUE)")
-        condition = sqlglot.parse_one(condition.name, dialect="clickhouse")
     inner = condition.this if isinstance(condition, exp.Paren) else condition
     if isinstance(inner, exp.And):
         yield inner.left.copy()
