@@ -28,15 +28,17 @@ def rolled(bound: BoundQuery, scope: Scope, window: RollingWindow) -> Scope:
 
 
 def staged_scope(bound: BoundQuery, scope: Scope, stage: Stage) -> Scope:
-    """The scope inside a stage: its filter applied, its shifts added."""
+    """The scope inside a stage: its filter applied, its shifts added.
+
+    A stage may name one dimension twice, by its cube and by a view: the same shift of it counts once.
+    """
     if stage.filter is not None:
         scope = replace(scope, where=_filtered(bound, scope.where, stage.filter))
     shifts = dict(scope.shifts)
-    for each in stage.shifts:
-        for dimension in _shifted(bound, scope, each):
-            shift = _shift(dimension, each)
-            known = shifts.get(dimension.full_name)
-            shifts[dimension.full_name] = _added(known, shift) if known else shift
+    moved = ((each, dimension) for each in stage.shifts for dimension in _shifted(bound, scope, each))
+    for name, shift in dict.fromkeys((dimension.full_name, _shift(dimension, each)) for each, dimension in moved):
+        known = shifts.get(name)
+        shifts[name] = _added(known, shift) if known else shift
     return replace(scope, shifts=tuple(sorted(shifts.items(), key=lambda pair: pair[0])))
 
 

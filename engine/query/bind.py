@@ -33,7 +33,6 @@ from engine.query.masks import check_masks, masks_of, reached
 from engine.query.normalisation import EMPTY, EMPTY_HINT
 from engine.query.request import Filter, FilterGroup, FilterTree, Query, TimeDimension, leaves
 
-_DISTINCT = ("count_distinct", "count_distinct_approx")
 _GRAIN = {name: rank for rank, name in enumerate(PREDEFINED)}
 
 
@@ -372,11 +371,11 @@ def _check(bound: BoundQuery) -> None:
             _check_row_value(bound.catalog, each.measure, each.column)
 
 
-def _check_row_value(catalog: Catalog, measure: Measure, column: str, *, within: bool = False) -> None:
-    """A single row has no aggregate of many: formulas that have one, or count distinct values, are refused."""
+def _check_row_value(catalog: Catalog, measure: Measure, column: str) -> None:
+    """A single row has no aggregate of many: formulas that write one themselves are refused."""
     spelled = catalog.expanded[measure.full_name]
     is_formula = measure.type in FORMULAS
-    if (is_formula and _has_aggregate(spelled)) or (within and measure.type in _DISTINCT):
+    if is_formula and _has_aggregate(spelled):
         raise Unanswerable(
             f"'{column}' is made of aggregates of many rows; an ungrouped query shows single rows.",
             hint="Ask it grouped, or ask the dimensions and measures that it is made of.",
@@ -386,7 +385,7 @@ def _check_row_value(catalog: Catalog, measure: Measure, column: str, *, within:
     for name in spelled.measures if is_formula else ():
         inner = catalog.primitive(name)
         if isinstance(inner, Measure):
-            _check_row_value(catalog, inner, column, within=True)
+            _check_row_value(catalog, inner, column)
 
 
 def _has_aggregate(spelled: Expanded) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from core.errors import Unanswerable
-from engine.plan.aggregates import FUNCTIONS
+from engine.plan.aggregates import COUNTED, FUNCTIONS
 from engine.plan.nodes import Leaf, Part
 from engine.sql.time import call
 
@@ -93,12 +93,14 @@ class Aggregates:
             node.replace(exp.Filter(this=node.copy(), expression=exp.Where(this=present)))
 
     def _ungrouped(self, leaf: Leaf, first: bool) -> exp.Expr:
-        if leaf.measure.type == "count" and leaf.tree is None:
-            one = exp.Literal.number(1)
+        """What one row is to the measure: its value; to a count, 1 where there is something to count."""
+        one = exp.Literal.number(1)
+        if _plain_count(leaf):
             if first:
                 return self._case(self._own_condition(leaf), one)
             return self._condition(leaf, one, False)
-        return self._condition(leaf, self._value(leaf), first)
+        value = self._condition(leaf, self._value(leaf), first)
+        return self._case(_present(exp.Paren(this=value)), one) if leaf.measure.type in COUNTED else value
 
     def _condition(self, leaf: Leaf, value: exp.Expr, first: bool) -> exp.Expr:
         """The value where the measure's filters hold and the row is one of the cube's own."""

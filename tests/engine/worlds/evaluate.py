@@ -314,6 +314,8 @@ class Oracle(Rows):
         if own is None or not all(self.term(each, leaf.cube, row, ask) is True for each in leaf.filters):
             return None
         value = 1 if leaf.term is None else self.term(leaf.term, leaf.cube, row, ask)
+        if leaf.kind.startswith("count") and value is not None:
+            return 1
         return shown(wall(value, ask.zone)) if isinstance(value, date) else value
 
     def sub_query(self, member: Named, dim: Dim, row: Row, ask: Ask) -> Any:
