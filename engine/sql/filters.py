@@ -85,6 +85,7 @@ class Predicates:
         if operator in _COMPARE:
             return self._compare(node, column)
         if operator in _DATES:
+            _check_timely(node)
             return _DATES[operator](self, node, column)
         return self._like(node, column)
 
@@ -211,6 +212,13 @@ class Predicates:
     def not_before(self, node: BoundFilter, column: exp.Expr) -> exp.Expr:
         """`afterOrOnDate`."""
         return exp.GTE(this=column, expression=first_moment(_first(node), self.zone, self.parameters, self.moved))
+
+
+def _check_timely(node: BoundFilter) -> None:
+    kind = "number" if node.member.type in _NUMBERS else node.member.type
+    if kind in ("number", "boolean"):
+        name = node.member.full_name
+        raise InvalidQuery(f"'{name}' is a {kind}; '{node.operator}' compares times.", member=name)
 
 
 _DATES: dict[str, Callable[[Predicates, BoundFilter, exp.Expr], exp.Expr]] = {
