@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from realtime.answers import Answers
 from realtime.people import People
-from realtime.protocol import Leaderboard, LogFrame, QuestionRevealed, QuizEnded, Result
+from realtime.protocol import Leaderboard, LogFrame, QuestionRevealed, QuizEnded, Result, TeamPlace
 from realtime.scoring import SHOWN, Scored, counted, places, ranks, totals
 from realtime.session import Sitting
 from realtime.state import Phase, State
+from realtime.teams import standings
 
 
 class Board:
@@ -34,7 +35,12 @@ class Board:
         names = await self._people.names(self._sitting.session_id, [who for who in best if sums[who] >= limit])
         self._state, self._totals, self._ranks = state, sums, ranks(sums)
         self._newest = {answer.student_id: answer for answer in answers if _is_newest(state, answer)}
-        self.shown = Leaderboard(places=places(sums, names), of=len(sums))
+        self.shown = Leaderboard(places=places(sums, names), of=len(sums), teams=await self._standings(sums))
+
+    async def _standings(self, sums: Mapping[int, int]) -> tuple[TeamPlace, ...]:
+        if not (names := self._sitting.rules.teams):
+            return ()
+        return standings(sums, await self._people.teams(self._sitting.session_id), names)
 
     async def recall(self, state: State, events: Iterable[LogFrame]) -> None:
         """Count when something was revealed before this node knew the room."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
@@ -125,13 +125,20 @@ class LiveHub:
         await self._broker.stop(self._hear)
 
     async def open_room(
-        self, principal: Principal, classroom_id: int, quiz_id: int, rules: Rules | None = None
+        self,
+        principal: Principal,
+        classroom_id: int,
+        quiz_id: int,
+        rules: Rules | None = None,
+        chosen: Mapping[int, int] | None = None,
     ) -> Opened:
-        """A new live session of a quiz, for a teacher of the classroom; raises Forbidden, NotFound, Conflict."""
+        """A new live session of a quiz, for a teacher of the classroom; raises Forbidden, NotFound, Conflict.
+
+        `chosen`: pupil → number of his team; the others are dealt at random."""
         seat = await self._roster.seat(classroom_id, principal)
         if seat.role is not Role.TEACHER or principal.school_id is None:
             raise Forbidden("Only a teacher of the classroom opens a live quiz.")
-        return await self._log.open(principal.school_id, classroom_id, quiz_id, rules)
+        return await self._log.open(principal.school_id, classroom_id, quiz_id, rules, chosen)
 
     def expel(self, ended: Callable[[Any], bool]) -> None:
         """Hang up on everybody whose log-in has ended."""
@@ -183,9 +190,9 @@ class LiveHub:
     async def _attend(self, member: Connection, room: Room, join: Join, nickname: str | None) -> None:
         if room.sitting.rules.nicknames and not member.teaches and nickname is None:
             nickname = await self._people.nickname(room.sitting.session_id, member.seat.user_id, join.nickname or "")
+        person = await self._person(room, member, nickname)
         await room.catch_up()
-        person = Present(member.seat.user_id, member.seat.name, nickname if room.sitting.rules.nicknames else None)
-        room.enter(member, person, encode(await self._welcome(room, member, join)))
+        room.enter(member, person, encode(await self._welcome(room, member, join, person.team)))
         if not room.shows.told:
             self._spawn(room.shows.ask_people())
         self._close_the_oldest(room, member)
@@ -195,14 +202,21 @@ class LiveHub:
             room.leave(member, on_purpose=member.stays_away)
         await member.hang_up()
 
-    async def _welcome(self, room: Room, member: Connection, join: Join) -> Joined:
+    async def _person(self, room: Room, member: Connection, nickname: str | None) -> Present:
+        seat, rules, team = member.seat, room.sitting.rules, None
+        if rules.teams and not member.teaches:
+            number = await self._people.team(room.sitting.session_id, seat.user_id, len(rules.teams))
+            team = rules.teams[number]
+        return Present(seat.user_id, seat.name, nickname if rules.nicknames else None, team)
+
+    async def _welcome(self, room: Room, member: Connection, join: Join, team: str | None) -> Joined:
         if member.teaches:
             return welcome(room, member, join, self.limits)
         own = await self._answers.own(room.sitting, member.seat.user_id)
         turn = await self._desk.turn(room, member.seat.user_id)
         if turn is not None:
             self._desk.watch_turn(room, member, turn)
-        return welcome(room, member, join, self.limits, own, turn)
+        return welcome(room, member, join, self.limits, team, own, turn)
 
     def _close_the_oldest(self, room: Room, newest: Connection) -> None:
         for member in room.sockets_of(newest.seat.user_id)[: -self.limits.sockets_each]:

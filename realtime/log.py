@@ -7,17 +7,18 @@ What belongs to the school's record too (started, displayed, ended) is written b
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 from psycopg.errors import DivisionByZero, UniqueViolation
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, InvalidField, NotFound
 from core.postgres import Connection, Postgres
 from realtime.protocol import LogFrame, Option, QuizEnded, QuizStarted, Rules, decode_log, encode
 from realtime.session import Question, Sitting
 from realtime.state import State, fold
+from realtime.teams import deal
 
 CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Without the letters and digits that look alike."""
@@ -60,6 +61,12 @@ values (%(school)s, %(classroom)s, %(quiz)s, %(version)s, 'live') returning id""
 _OPEN_LIVE = """
 insert into live_sessions (session_id, join_code, state, rules)
 values (%(session)s, %(code)s, %(state)s::jsonb, %(rules)s::jsonb)"""
+_PUPILS = """
+select distinct user_id from enrolments
+where classroom_id = %s and role = 'student' and valid_to is null and user_id is not null order by 1"""
+_DEALT = """
+insert into live_people (session_id, user_id, team)
+select %(session)s, * from unnest(%(users)s::bigint[], %(teams)s::smallint[])"""
 _OVERDUE = "select session_id from live_sessions where closes_at < %(at)s order by closes_at limit 100"
 
 
@@ -91,8 +98,17 @@ class SessionLog:
         self._postgres = postgres
         self._chronicle = chronicle
 
-    async def open(self, school_id: int, classroom_id: int, quiz_id: int, rules: Rules | None = None) -> Opened:
-        """A new session in the lobby; raises Conflict while the classroom has another, NotFound without such a quiz."""
+    async def open(
+        self,
+        school_id: int,
+        classroom_id: int,
+        quiz_id: int,
+        rules: Rules | None = None,
+        chosen: Mapping[int, int] | None = None,
+    ) -> Opened:
+        """A new session in the lobby; raises Conflict while the classroom has another, NotFound without such a quiz,
+        InvalidField where somebody is chosen for a team who is no pupil of the classroom."""
+        rules = rules or Rules()
         async with self._postgres.transaction() as connection:
             await connection.execute("select from classrooms where id = %s for no key update", [classroom_id])
             await self._refuse_second(connection, classroom_id)
@@ -107,7 +123,10 @@ class SessionLog:
                 quiz=quiz_id,
                 version=quiz["quiz_version"],
             )
-            return await self._with_code(connection, (row or {})["id"], rules or Rules())
+            opened = await self._with_code(connection, (row or {})["id"], rules)
+            if rules.teams:
+                await _deal(connection, opened.session_id, classroom_id, len(rules.teams), chosen or {})
+            return opened
 
     async def _refuse_second(self, connection: Connection, classroom_id: int) -> None:
         running = await _one(connection, _RUNNING, classroom=classroom_id)
@@ -184,6 +203,21 @@ def _appended(session_id: int, state: State, events: Sequence[LogFrame]) -> dict
         "started": next((event.at for event in events if isinstance(event, QuizStarted)), None),
         "ended": next((event.at for event in events if isinstance(event, QuizEnded)), None),
     }
+
+
+async def _deal(
+    connection: Connection, session_id: int, classroom_id: int, teams: int, chosen: Mapping[int, int]
+) -> None:
+    """Everybody of the classroom gets his team."""
+    cursor = await connection.execute(_PUPILS, [classroom_id])
+    pupils = [row["user_id"] for row in await cursor.fetchall()]
+    if strangers := sorted(chosen.keys() - set(pupils)):
+        raise InvalidField("Only pupils of the classroom play in its teams.", field="teams", user_ids=strangers)
+    secrets.SystemRandom().shuffle(pupils)
+    dealt = deal(pupils, chosen, teams)
+    await connection.execute(
+        _DEALT, {"session": session_id, "users": list(dealt.keys()), "teams": list(dealt.values())}
+    )
 
 
 async def _one(connection: Connection, query: str, **parameters: Any) -> dict[str, Any] | None:

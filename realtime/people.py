@@ -1,7 +1,8 @@
-"""Who has been in a room: nicknames, and who was sent out. Kept apart from the log, which names no person."""
+"""Who has been in a room: nicknames, teams, and who was sent out. Kept apart from the log, which names no person."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from psycopg.errors import UniqueViolation
@@ -9,6 +10,7 @@ from psycopg.errors import UniqueViolation
 from core.errors import Conflict, NotFound
 from core.postgres import Postgres
 from realtime import nicknames
+from realtime.teams import smallest
 
 _KNOWN = "select nickname, kicked_at is not null as kicked from live_people where session_id = %s and user_id = %s"
 _TAKEN = "select nickname_key from live_people where session_id = %s and nickname_key is not null and user_id <> %s"
@@ -16,6 +18,10 @@ _NAME = """
 insert into live_people (session_id, user_id, nickname, nickname_key) values (%s, %s, %s, %s)
 on conflict (session_id, user_id) do update set nickname = excluded.nickname, nickname_key = excluded.nickname_key
 where live_people.nickname is null"""
+_TEAM = """
+insert into live_people (session_id, user_id, team) values (%(session)s, %(user)s, %(team)s)
+on conflict (session_id, user_id) do update set team = coalesce(live_people.team, excluded.team) returning team"""
+_TEAMS = "select user_id, team from live_people where session_id = %s and team is not null"
 _KICK = """
 insert into live_people (session_id, user_id, kicked_at)
 select s.id, e.user_id, clock_timestamp() from quiz_sessions s
@@ -53,6 +59,20 @@ class People:
             except UniqueViolation:
                 continue  # somebody took it meanwhile
         raise Conflict("No free nickname was found; try another.", code="nickname_taken")
+
+    async def teams(self, session_id: int) -> dict[int, int]:
+        """Pupil → team."""
+        return {row["user_id"]: row["team"] for row in await self._postgres.fetch(_TEAMS, [session_id])}
+
+    async def team(self, session_id: int, user_id: int, teams: int) -> int:
+        """The pupil's team; who came to the class later gets into the smallest."""
+        found = await self.teams(session_id)
+        if user_id not in found:
+            sizes = Counter(found.values())
+            values = {"session": session_id, "user": user_id, "team": smallest([sizes[n] for n in range(teams)])}
+            row = await self._postgres.fetch_one(_TEAM, values)
+            found[user_id] = (row or values)["team"]
+        return found[user_id]
 
     async def kick(self, session_id: int, user_id: int) -> None:
         """Send a pupil of the classroom out; raises NotFound for anybody else."""

@@ -20,6 +20,7 @@ def welcome(
     member: Connection,
     join: Join,
     limits: Limits,
+    team: str | None = None,
     own: Mapping[int, tuple[int, str]] | None = None,
     turn: Turn | None = None,
 ) -> Joined:
@@ -33,6 +34,7 @@ def welcome(
         role=member.seat.role,
         user_id=member.seat.user_id,
         name=member.seat.name,
+        team=team,
         off=room.state.off,
         recovered=recovered,
         log=tuple(room.events[since:]) if recovered else (),

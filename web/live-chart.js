@@ -37,11 +37,16 @@ function spreadRow({ count, text }, whole, right) {
     el("span", { className: "count" }, plural("answers", count)));
 }
 
-/** The best ten. */
+/** The teams, where there are any, and the best ten. */
 export function drawLeaderboard(section, board) {
   section.hidden = !board?.places.length;
   if (section.hidden) return;
-  const rows = board.places.map(({ rank, name, points }) => el("tr", {}, el("td", {}, number(rank)),
-    el("th", { scope: "row" }, bdi(name)), el("td", {}, number(points))));
-  section.querySelector("tbody").replaceChildren(...rows);
+  drawPlaces(section.querySelector(".teams"), board.teams);
+  drawPlaces(section.querySelector(".people"), board.places);
+}
+
+function drawPlaces(table, places) {
+  table.hidden = !places.length;
+  table.querySelector("tbody").replaceChildren(...places.map(({ rank, name, points }) => el("tr", {},
+    el("td", {}, number(rank)), el("th", { scope: "row" }, bdi(name)), el("td", {}, number(points)))));
 }

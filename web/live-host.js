@@ -178,13 +178,14 @@ function rows(list, people, make) {
   if (wanted.length !== list.children.length || wanted.some((row, i) => row !== list.children[i])) list.replaceChildren(...wanted);
 }
 
-function personRow({ user_id, name, nickname }, done) {
+function personRow({ user_id, name, nickname, team }, done) {
   const button = el("button", { type: "button", className: "small" }, t("people.kick"));
   button.setAttribute("aria-label", t("people.kick_name", { name }));
   button.addEventListener("click", async () => {
     if (await isSure(t("people.kick_sure", { name }))) say("student_kicked", { user_id }, $("here-heading"));
   });
   const parts = [bdi(name), ...(nickname ? [" (", bdi(nickname), ")"] : [])];
+  if (team) parts.push(", ", bdi(team));
   if (room.progress) parts.push(` ${number(done ?? 0)}/${number(room.progress.of)}`);
   return el("li", {}, el("span", {}, ...parts), button);
 }

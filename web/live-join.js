@@ -127,6 +127,8 @@ function drawWait() {
   const through = room.turn && room.phase === "started";
   const key = through ? "wait.through" : room.phase === "lobby" ? "wait.lobby" : "wait.next";
   put($("wait-title"), room.title);
+  $("wait-team").hidden = !room.team;
+  if (room.team) $("wait-team").replaceChildren(t("wait.team"), " ", bdi(room.team));
   $("wait-heading").replaceChildren(t("wait.hello"), " ", bdi(room.name));
   const changed = put($("wait-text"), `${t(key)} ${room.host ? "" : t("wait.no_teacher")}`);
   if (isNew) lead($("wait-heading"));

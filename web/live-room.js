@@ -10,7 +10,7 @@ export function opening(joined, before = null) {
   const { state } = joined;
   const same = before?.session === joined.session_id;
   return {
-    session: joined.session_id, code: joined.join_code, title: joined.title, role: joined.role, name: joined.name, rules: joined.rules, off: joined.off,
+    session: joined.session_id, code: joined.join_code, title: joined.title, role: joined.role, name: joined.name, team: joined.team, rules: joined.rules, off: joined.off,
     questions: joined.questions, phase: state.phase, started: state.started, question: state.question,
     closesAt: state.question?.closes_at ?? null, leftMs: state.left_ms, revealed: state.revealed,
     answered: new Set(state.answered), chosen: state.chosen, turn: state.turn, result: state.result,

@@ -1,6 +1,6 @@
 // Before the room: a teacher chooses classroom, quiz and rules, and opens it or goes to the one that is open already.
 import { $, complain } from "./live-parts.js";
-import { t } from "./live-texts.js";
+import { number, t } from "./live-texts.js";
 
 const PAGE_SIZE = 500;
 const MOST_PAGES = 4;
@@ -49,6 +49,8 @@ export async function openRoom(account) {
     seconds: Number(elements.seconds.value) || null, changes: checked("changes"),
     nicknames: checked("nicknames"), leaderboard: checked("leaderboard"), speed: checked("speed"),
   };
+  const teams = Number(elements.teams.value);
+  if (teams) wish.teams = Array.from({ length: teams }, (_, i) => ({ name: t("team.name", { number: number(i + 1) }) }));
   if (wish.mode === "self_paced") wish.changes = false;
   try {
     const { session_id, join_code } = await account.call("POST", "/api/v1/live/sessions", wish);

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from socket import IPPROTO_TCP, TCP_NODELAY
+from socket import IPPROTO_TCP, TCP_NODELAY, socket
 from typing import Any
 
 import uvicorn
@@ -28,9 +28,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class _Uvicorn(uvicorn.Server):
     """Leaves the signals to us: uvicorn raises them again at its end, and the process would die before its time."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM: finish the requests at hand; once more: at once."""
+        """SIGINT and SIGTERM: finish the requests at hand; once more: leave them."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._asked)
@@ -39,12 +43,19 @@ class _Uvicorn(uvicorn.Server):
     def _asked(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+        self.told.set()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """The stores are closed in any case: uvicorn leaves that out when it is told twice, as by `make`."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
 
 
 class Server:
     """A running server: its application, its address, and its end."""
 
-    def __init__(self, application: FastAPI, url: str, inner: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    def __init__(self, application: FastAPI, url: str, inner: _Uvicorn, task: asyncio.Task[None]) -> None:
         self.application = application
         self.url = url
         self._inner = inner
@@ -53,6 +64,18 @@ class Server:
     async def wait(self) -> None:
         """Until it is told to stop (SIGINT, SIGTERM)."""
         await asyncio.shield(self._task)
+
+    async def during(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work, but go no further than until the server is told to stop."""
+        working, told = asyncio.create_task(work), asyncio.create_task(self._inner.told.wait())
+        try:
+            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            working.cancel()
+            told.cancel()
+            await asyncio.wait({working, told})
+        if not working.cancelled() and not self._inner.told.is_set():
+            working.result()
 
     async def stop(self) -> None:
         """Finish the requests at hand, then end."""
@@ -79,12 +102,12 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
         lifespan="on",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    socket = _bound(config, settings)
+    listener = _bound(config, settings)
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
-    url = f"http://{host}:{socket.getsockname()[1]}"
+    url = f"http://{host}:{listener.getsockname()[1]}"
     application.state.url = url
     inner = _Uvicorn(config)
-    task = asyncio.create_task(_served(inner, socket))
+    task = asyncio.create_task(_served(inner, listener))
     server = Server(application, url, inner, task)
     try:
         while not inner.started and not task.done():  # noqa: ASYNC110 - uvicorn tells it only by this flag
@@ -97,7 +120,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.stop()
-        socket.close()
+        listener.close()
 
 
 async def _served(inner: uvicorn.Server, listener: Any) -> None:

@@ -38,19 +38,23 @@ _QUERY: dict[str, Any] = {
 async def show(settings: Settings, district: District, *, live: bool, leave: bool) -> None:
     """Serve, seed, show where to look, perhaps let bots play a live quiz; `leave` stops then."""
     async with serving(settings) as server:
-        password = demo_password(settings)
-        await _seed(_services(server.application), district, password)
-        page_of_links(server.url)
-        await _log_ins(_services(server.application), password)
-        await _answered(server, settings)
-        if live:
-            await _played(server, settings)
-        else:
-            console.print("\nWith --live bots play a live quiz for a few minutes.", highlight=False)
-        if leave:
-            return
+        await server.during(_shown(server, settings, district, live=live, leave=leave))
+        if not leave:
+            await server.wait()
+
+
+async def _shown(server: Server, settings: Settings, district: District, *, live: bool, leave: bool) -> None:
+    password = demo_password(settings)
+    await _seed(_services(server.application), district, password)
+    page_of_links(server.url)
+    await _log_ins(_services(server.application), password)
+    await _answered(server, settings)
+    if live:
+        await _played(server, settings)
+    else:
+        console.print("\nWith --live bots play a live quiz for a few minutes.", highlight=False)
+    if not leave:
         console.print("\nCtrl-C stops the server.", style="dim")
-        await server.wait()
 
 
 def _services(application: FastAPI) -> Services:
@@ -95,23 +99,15 @@ async def _answered(server: Server, settings: Settings) -> None:
 
 
 async def _played(server: Server, settings: Settings) -> None:
-    """A live quiz that bots play, until it has ended or the server is told to stop."""
+    """A live quiz that bots play to its end."""
     pace = Pace()
     stage = await set_stage(_services(server.application), settings, server.url, "teacher@example.org", pace)
     if stage is None:
         console.print("\nNo live quiz: the demo's teacher or quizzes are not here.", style="yellow")
         return
     _invite(server.url, stage)
-    playing, stopped = asyncio.create_task(play(stage, pace)), asyncio.create_task(server.wait())
-    try:
-        await asyncio.wait({playing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        playing.cancel()
-        stopped.cancel()
-        await asyncio.wait({playing, stopped})
-    if not playing.cancelled():
-        playing.result()
-        console.print("The live quiz has ended; its answers are in the reports.", highlight=False)
+    await play(stage, pace)
+    console.print("The live quiz has ended; its answers are in the reports.", highlight=False)
 
 
 def _invite(url: str, stage: Stage) -> None:

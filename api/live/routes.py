@@ -26,6 +26,13 @@ SOCKET_PATH = "/ws/quiz"
 router = APIRouter(prefix="/live", tags=["live"])
 
 
+class NewTeam(Body):
+    """A team, and who plays in it; whoever is in none is dealt to one at random."""
+
+    name: str = Field(min_length=1, max_length=40, pattern=r"^[^\x00]*$", examples=["Team 1"])
+    members: list[Id] = Field(default=[], max_length=5000)
+
+
 class NewLiveSession(Body):
     """Which quiz for which classroom, and how it is played."""
 
@@ -39,12 +46,23 @@ class NewLiveSession(Body):
     nicknames: bool = Field(False, description="Classmates see chosen names.")
     leaderboard: bool = Field(True, description="Everybody sees the best ten after each reveal.")
     speed: bool = Field(True, description="Quick answers are worth more.")
+    teams: list[NewTeam] = Field(default=[], max_length=10, description="Two or more, or none.")
 
     def rules(self) -> Rules:
         """How the room is played; raises InvalidField."""
+        names = tuple(team.name.strip() for team in self.teams)
+        if len(names) == 1 or len(set(names)) < len(names) or not all(names):
+            raise InvalidField("Teams are two or more, each with a name of its own.", field="teams")
         if self.mode == "self_paced" and self.changes:
             raise InvalidField("Whoever moves on alone cannot go back: leave `changes` out.", field="changes")
-        return Rules(**self.model_dump(exclude={"classroom_id", "quiz_id"}))
+        return Rules(teams=names, **self.model_dump(exclude={"classroom_id", "quiz_id", "teams"}))
+
+    def chosen(self) -> dict[int, int]:
+        """Pupil → the number of his team; raises InvalidField."""
+        chosen = {member: number for number, team in enumerate(self.teams) for member in team.members}
+        if len(chosen) < sum(len(team.members) for team in self.teams):
+            raise InvalidField("Nobody plays in two teams, or in one twice.", field="teams")
+        return chosen
 
 
 class LiveSession(BaseModel):
@@ -75,7 +93,7 @@ async def open_session(
     trail: Annotated[Trail, Depends(audited("live.opened"))],
 ) -> Envelope[LiveSession]:
     """Open a live quiz for a classroom (its teachers, its school's admins); 409 while another one has not ended."""
-    opened = await door.hub.open_room(caller, wish.classroom_id, wish.quiz_id, wish.rules())
+    opened = await door.hub.open_room(caller, wish.classroom_id, wish.quiz_id, wish.rules(), wish.chosen())
     await trail.note(session_id=opened.session_id, classroom_id=wish.classroom_id)
     return ok(LiveSession(session_id=opened.session_id, join_code=opened.join_code), "Live quiz opened.")
 

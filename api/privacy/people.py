@@ -77,9 +77,10 @@ PARTS = (
     ),
     Part(
         "live_quizzes",
-        """select p.session_id, p.nickname, p.kicked_at from live_people p where p.user_id = %(user)s order by 1""",
-        "Live quizzes: the nickname this person had, and whether a teacher sent this person out.",
-        "Live-Quizze: der Spitzname dieser Person und ob eine Lehrkraft sie hinausgeschickt hat.",
+        """select p.session_id, p.nickname, p.team, p.kicked_at
+        from live_people p where p.user_id = %(user)s order by 1""",
+        "Live quizzes: the nickname and the team this person had, and whether a teacher sent this person out.",
+        "Live-Quizze: Spitzname und Team dieser Person und ob eine Lehrkraft sie hinausgeschickt hat.",
         ("live_people.user_id",),
     ),
     Part(

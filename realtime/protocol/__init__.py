@@ -70,6 +70,7 @@ from realtime.protocol.told import (
     StudentKicked,
     StudentLeft,
     Synced,
+    TeamPlace,
     Turn,
 )
 from realtime.protocol.words import (
@@ -157,6 +158,7 @@ __all__ = [
     "StudentLeft",
     "Sync",
     "Synced",
+    "TeamPlace",
     "Turn",
     "decode_client",
     "decode_join",

@@ -50,7 +50,16 @@ _DISPLAYED = {
     "closes_at": 1795350025000,
     "run": 1,
 }
-_RULES = {"mode": "teacher", "seconds": 20.0, "changes": False, "nicknames": True, "leaderboard": True, "speed": True}
+_RULES = {
+    "mode": "teacher",
+    "seconds": 20.0,
+    "changes": False,
+    "nicknames": True,
+    "leaderboard": True,
+    "speed": True,
+    "teams": ["Team 1", "Team 2"],
+}
+_ADA = {"user_id": 101, "name": "Ada Lovelace", "nickname": "Ada", "team": "Team 1"}
 SERVER: dict[str, dict[str, Any]] = {
     "joined": {
         "event": "joined",
@@ -60,6 +69,7 @@ SERVER: dict[str, dict[str, Any]] = {
         "role": "student",
         "user_id": 101,
         "name": "Ada Lovelace",
+        "team": "Team 1",
         "off": 2,
         "recovered": False,
         "log": [],
@@ -114,21 +124,26 @@ SERVER: dict[str, dict[str, Any]] = {
     },
     "presence": {
         "event": "presence",
-        "students": [{"user_id": 101, "name": "Ada Lovelace", "nickname": "Ada"}],
+        "students": [_ADA],
         "kicked": [133],
     },
     "student_joined": {
         "event": "student_joined",
-        "students": [{"user_id": 101, "name": "Ada Lovelace", "nickname": "Ada"}],
+        "students": [_ADA],
     },
     "student_left": {
         "event": "student_left",
-        "students": [{"user_id": 101, "name": "Ada Lovelace", "nickname": "Ada"}],
+        "students": [_ADA],
     },
     "student_kicked": {"event": "student_kicked", "user_ids": [133]},
     "student_allowed": {"event": "student_allowed", "user_ids": [133]},
     "host": {"event": "host", "present": True},
-    "leaderboard": {"event": "leaderboard", "places": [{"rank": 1, "name": "Ada", "points": 940}], "of": 28},
+    "leaderboard": {
+        "event": "leaderboard",
+        "places": [{"rank": 1, "name": "Ada", "points": 940}],
+        "of": 28,
+        "teams": [{"rank": 1, "name": "Team 1", "points": 712, "players": 14}],
+    },
     "result": {"event": "result", "question_id": 45, "correct": True, "points": 940, "total": 940, "rank": 1},
     "progress": {"event": "progress", "done": {"101": 2, "102": 3}, "of": 3},
     "turn": {

@@ -54,11 +54,12 @@ class Insight(State, frozen=True, tag="insight"):
 
 
 class Present(Struct, frozen=True):
-    """A pupil in the room; `nickname` where the room has them."""
+    """A pupil in the room; `nickname` and `team` where the room has them."""
 
     user_id: int
     name: str
     nickname: str | None = None
+    team: str | None = None
 
 
 class PresenceState(State, frozen=True, tag="presence"):
@@ -108,12 +109,22 @@ class Place(Struct, frozen=True):
     points: int
 
 
+class TeamPlace(Struct, frozen=True):
+    """A team's line: the mean `points` of its `players`, those members who have answered anything."""
+
+    rank: int
+    name: str
+    points: int
+    players: int
+
+
 class Leaderboard(State, frozen=True, tag="leaderboard"):
-    """For everybody, after each reveal and at the end: the best ten of `of`."""
+    """For everybody, after each reveal and at the end: the best ten of `of`, and all teams where the room has them."""
 
     kind: ClassVar[str] = "leaderboard"
     places: tuple[Place, ...]
     of: int
+    teams: tuple[TeamPlace, ...] = ()
 
 
 class Result(State, frozen=True, tag="result"):
@@ -181,7 +192,8 @@ class Picture(Struct, frozen=True, kw_only=True):
 class Joined(ServerFrame, frozen=True, tag="joined"):
     """You are in: the room as it stands, and after a resume (`recovered`) every log frame that you missed.
 
-    `title` is the quiz's; `questions` is for teachers, who choose among them."""
+    `title` is the quiz's; `team` the pupil's, where the room has teams; `questions` is for teachers, who choose among
+    them."""
 
     session_id: int
     join_code: str
@@ -189,6 +201,7 @@ class Joined(ServerFrame, frozen=True, tag="joined"):
     role: str
     user_id: int
     name: str
+    team: str | None
     off: int
     recovered: bool
     log: tuple[LogFrame, ...]

@@ -18,6 +18,7 @@ ShortText: TypeAlias = Annotated[str, Meta(max_length=200, pattern=_NO_NUL)]
 Choice: TypeAlias = Annotated[str, Meta(max_length=4000, pattern=_NO_NUL)]
 Answer: TypeAlias = Choice | int | float | bool | Annotated[list[Choice], Meta(max_length=100)]
 Correlation: TypeAlias = int | ShortText | None
+TeamName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=40, pattern=_NO_NUL)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=24 * 3600)]
 
 
@@ -73,7 +74,8 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     `mode`: the teacher leads, or each pupil moves on alone. `seconds`: the usual time for a question. `changes`: an
     answer may be changed until the lock. `nicknames`: classmates see chosen names. `leaderboard`: everybody sees the
-    best ten after each reveal, and his own place. `speed`: quick answers are worth more."""
+    best ten after each reveal, and his own place. `speed`: quick answers are worth more. `teams`: their names, if the
+    room has any."""
 
     mode: Literal["teacher", "self_paced"] = "teacher"
     seconds: Seconds | None = None
@@ -81,6 +83,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     nicknames: bool = False
     leaderboard: bool = True
     speed: bool = True
+    teams: Annotated[tuple[TeamName, ...], Meta(max_length=10)] = ()
 
 
 class Option(Struct, frozen=True):

@@ -54,7 +54,9 @@ class Shell:
             yield _url(process)
         finally:
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)  # `make` says it once more
             assert process.wait(30) == 0
+            assert process.stderr is not None and "Traceback" not in process.stderr.read()
 
 
 def _url(process: subprocess.Popen[str]) -> str:
@@ -116,6 +118,21 @@ def test_with_a_server_running_the_commands_talk_to_it(shell: Shell) -> None:
         assert me["data"]["role"] == "teacher"
         shell.run("status", "--healthy")
         assert "Answers" in shell.run("report", "classroom-engagement", "--classroom-id", "1")
+
+
+def test_a_demo_is_ended_by_ctrl_c_twice_in_the_midst_of_its_live_quiz(shell: Shell) -> None:
+    command = [sys.executable, "-c", _MAIN, "demo", "--live", "--port", "0"]
+    with subprocess.Popen(
+        command, env=shell.environment, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "/live/join#" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert (process.returncode, "Traceback" in rest) == (0, False), rest
 
 
 def test_import_tells_what_it_did_and_what_it_refused(shell: Shell, tmp_path: Path) -> None:

@@ -104,13 +104,21 @@ async def test_a_room_is_opened_with_its_rules_and_with_none_that_contradict(
     application: FastAPI, school: School
 ) -> None:
     fault(await school.teacher.post("/api/v1/live/sessions", _wish(school, mode="self_paced", changes=True)), 422)
+    one, other = {"name": "A", "members": [school.student.id]}, {"name": "B", "members": [school.student.id]}
+    odd: list[list[dict[str, Any]]] = [[one], [one, other], [one, {"name": "A "}], [{"name": " "}, other], [{}, {}]]
+    for teams in odd:
+        fault(await school.teacher.post("/api/v1/live/sessions", _wish(school, teams=teams)), 422)
+    strangers = [{"name": "A", "members": [school.other_teacher.id]}, {"name": "B"}]
+    fault(await school.teacher.post("/api/v1/live/sessions", _wish(school, teams=strangers)), 422)
     for wrong in ({"seconds": 0}, {"seconds": 1e9}, {"mode": "chaos"}, {"unknown": 1}):
         fault(await school.teacher.post("/api/v1/live/sessions", _wish(school, **wrong)), 422)
-    opened = data(await school.teacher.post("/api/v1/live/sessions", _wish(school, nicknames=True, seconds=30)), 201)
+    wish = _wish(school, nicknames=True, seconds=30, teams=[{"name": "A"}, other])
+    opened = data(await school.teacher.post("/api/v1/live/sessions", wish), 201)
     token = school.student.tokens["access_token"]
     async with served(application) as url, joined(url, token, join_code=opened["join_code"], nickname="Ada") as pupil:
         rules = pupil.frames[0]["rules"]
         assert (rules["nicknames"], rules["seconds"], rules["mode"]) == (True, 30, "teacher")
+        assert (rules["teams"], pupil.frames[0]["team"]) == (["A", "B"], "B")
 
 
 async def test_wrong_join_codes_wait_and_their_socket_says_for_how_long(application: FastAPI, school: School) -> None:

@@ -156,9 +156,11 @@ async def test_pupils_move_on_alone_in_german_and_in_english(classroom: Classroo
     german = {"language": "de", **PHONE}
     async with classroom.page(**german) as teacher, classroom.page(**german) as zoe, classroom.page() as yael:
         await classroom.lead(teacher)
-        code = await classroom.open(teacher, mode="self_paced")
+        code = await classroom.open(teacher, mode="self_paced", teams=2)
         await classroom.join(zoe, 0, code)
         await classroom.join(yael, 1, code)
+        await expect(zoe.locator("#wait-team")).to_contain_text(re.compile("Du spielst in Team [12]"))
+        await expect(teacher.locator("#here li").filter(has_text="Team 1")).to_have_count(1)
         await _press(teacher, "start")
         await zoe.get_by_role("button", name="3/4").click()
         await expect(zoe.get_by_role("button", name="Wahr")).to_be_visible()
@@ -178,7 +180,8 @@ async def test_pupils_move_on_alone_in_german_and_in_english(classroom: Classroo
         await classroom.faultless(teacher, zoe)
         await _press(teacher, "end")
         await teacher.locator("#sure button.main").click()
-        await expect(zoe.locator("#leaderboard tbody tr")).to_have_count(2)
+        await expect(zoe.locator("#leaderboard .people tbody tr")).to_have_count(2)
+        await expect(zoe.locator("#leaderboard .teams tbody tr")).to_have_count(2)
         await expect(teacher.locator("#after")).to_be_visible()
         await classroom.faultless(teacher, zoe)
 

@@ -36,7 +36,7 @@ async def test_every_example_is_understood_and_every_frame_that_comes_back_is_in
     world: World, node: Node
 ) -> None:
     heard: list[dict[str, Any]] = []
-    for rules in ({"nicknames": True, "seconds": 60}, {"mode": "self_paced"}):
+    for rules in ({"nicknames": True, "seconds": 60, "teams": ("Red", "Blue")}, {"mode": "self_paced"}):
         room = await open_room(world, node, **rules)
         async with visiting(node.url) as teacher, visiting(node.url) as ann, visiting(node.url) as ben:
             await _play(room, teacher, ann, ben)

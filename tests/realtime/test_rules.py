@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from api.principal import Principal
+from core.errors import InvalidField
 from core.postgres import Postgres
+from realtime.protocol import Rules
 from tests.realtime.conftest import Room, open_room
 from tests.realtime.guests import Guest
 from tests.realtime.nodes import Node
@@ -209,6 +214,37 @@ async def test_who_is_sent_out_stays_out_until_he_is_allowed(room: Room) -> None
         for stranger in (room.world.outsider, room.world.teacher, 10**9):
             await teacher.send("student_kicked", user_id=stranger, id=stranger)
             assert (await teacher.expect("error", id=stranger))["code"] == "no_such_student"
+
+
+async def test_teams_are_dealt_at_the_opening_kept_and_ranked_by_their_mean(
+    world: World, node: Node, postgres: Postgres
+) -> None:
+    first, (ann_id, ben_id, _) = world.questions[0], world.pupils
+    teacher_of = Principal(role="teacher", user_id=world.teacher, school_id=world.school)
+    rules = Rules(teams=("Red", "Blue"), speed=False)
+    with pytest.raises(InvalidField):
+        await node.hub.open_room(teacher_of, world.classroom, world.quiz, rules, {world.outsider: 0})
+    chosen = {ann_id: 1, ben_id: 1}
+    room = Room(world, node, await node.hub.open_room(teacher_of, world.classroom, world.quiz, rules, chosen))
+    await postgres.fetch(
+        "insert into enrolments (school_id, classroom_id, user_id) values (%s, %s, %s)",
+        [world.school, world.classroom, world.outsider],
+    )
+    async with room.teacher() as teacher, room.pupil(0) as ann, room.pupil(1) as ben, room.pupil(2) as cyd:
+        assert [guest.frames[0]["team"] for guest in (teacher, ann, ben, cyd)] == [None, "Blue", "Blue", "Red"]
+        assert ann.frames[0]["rules"]["teams"] == ["Red", "Blue"]
+        for _ in range(2):  # he came to the class later, and to the smaller team
+            async with room.somebody(world.outsider, "student") as late:
+                assert late.frames[0]["team"] == "Red"
+        await teacher.until(lambda frame: {"Red", "Blue"} <= {one["team"] for one in frame.get("students", ())})
+        await teacher.send("quiz_started")
+        await show(teacher, first, ann, ben, cyd)
+        for guest, answer in ((ann, "B"), (ben, "C"), (cyd, "B")):
+            await guest.answer(first, answer)
+        await teacher.send("question_locked")
+        await teacher.send("question_revealed")
+        board = await ann.expect("leaderboard")
+    assert [tuple(place.values()) for place in board["teams"]] == [(1, "Red", 1000, 1), (2, "Blue", 500, 2)]
 
 
 async def test_nicknames_are_clean_and_unique_and_stay(world: World, node: Node) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from realtime.protocol import Rules
 from realtime.scoring import MOST, Scored, counted, places, points, ranks, totals
 from realtime.state import Phase, Round, State
+from realtime.teams import deal, standings
 
 scores = st.none() | st.floats(0, 1)
 times = st.integers(0, 10**7)
@@ -58,3 +59,40 @@ def test_ranks_agree_with_points(sums: dict[int, int]) -> None:
         assert found[student] == 1 + sum(other > total for other in sums.values())
     shown = places(sums, {})
     assert [place.points for place in shown] == sorted(sums.values(), reverse=True)[:10]
+
+
+_points = st.dictionaries(st.integers(1, 40), st.integers(0, 5000))
+_names = ("Red", "Blue", "Green")
+
+
+@given(st.lists(st.integers(1, 60), unique=True), st.dictionaries(st.integers(1, 60), st.integers(0, 2), max_size=8))
+def test_everybody_is_dealt_to_a_team_evenly_and_the_chosen_to_theirs(
+    pupils: list[int], chosen: dict[int, int]
+) -> None:
+    dealt = deal(pupils, chosen, 3)
+    assert dealt.keys() == {*pupils, *chosen} and chosen.items() <= dealt.items()
+    sizes = [list(dealt.values()).count(team) for team in range(3)]
+    assert all(sizes[dealt[pupil]] <= min(sizes) + 1 for pupil in dealt.keys() - chosen.keys())
+
+
+@given(_points, st.dictionaries(st.integers(1, 40), st.integers(0, 2)), st.integers(2, 4))
+def test_a_team_stands_by_the_mean_of_those_who_played_however_many_they_are(
+    sums: dict[int, int], team_of: dict[int, int], times: int
+) -> None:
+    found = standings(sums, team_of, _names)
+    assert sorted(place.name for place in found) == sorted(_names)
+    for place in found:
+        own = [total for who, total in sums.items() if team_of.get(who) == _names.index(place.name)]
+        assert place.players == len(own)
+        assert abs(place.points * len(own) - sum(own)) <= len(own) / 2
+        assert place.rank == 1 + sum(other.points > place.points for other in found)
+    assert [place.rank for place in found] == sorted(place.rank for place in found)
+    copies = [100 * number for number in range(times)]  # as if each had so many twins in his team
+    twins = standings(
+        {who + more: total for who, total in sums.items() for more in copies},
+        {who + more: team for who, team in team_of.items() for more in copies},
+        _names,
+    )
+    assert [(place.rank, place.name, place.points) for place in twins] == [
+        (place.rank, place.name, place.points) for place in found
+    ]
