@@ -1,8 +1,10 @@
-"""Real stores for every test: one Postgres and one ClickHouse per test process, a fresh database per test."""
+"""Real stores for every test: one Postgres and one ClickHouse per test process, a database of its own per test."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -13,10 +15,12 @@ import pytest
 
 from core.postgres import Postgres, migrate
 from core.postgres_server import PostgresServer
-from core.tables import create_tables
 from core.warehouse import Warehouse
+from tests.shelf import Shelf
 
 _numbers = count(1)
+_MEMORY = Path("/dev/shm")
+_PLENTY_BYTES = 6 << 30
 _FAST = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -24,6 +28,26 @@ _FAST = {
     "shared_buffers": "64MB",
     "max_prepared_transactions": "16",
 }
+
+
+def pytest_configure() -> None:
+    """What tests write goes into memory where there is plenty, for half of a test's time is waiting for `fsync`.
+
+    Nothing here proves anything about a lost disk; a killed process leaves its files there as well. `TMPDIR` says
+    otherwise. The many processes that tests start read the product compiled."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    if "TMPDIR" not in os.environ and _has_plenty(_MEMORY):
+        os.environ["TMPDIR"] = str(_MEMORY)
+        tempfile.tempdir = None
+
+
+def _has_plenty(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return min(shutil.disk_usage(folder).free, kilobytes << 10) > _PLENTY_BYTES
 
 
 @pytest.fixture
@@ -75,21 +99,28 @@ def clickhouse_folder(stores_folder: Path) -> Path:
     return stores_folder / "clickhouse"
 
 
+@pytest.fixture(scope="session")
+def shelf(clickhouse_folder: Path) -> Iterator[Shelf]:
+    """The ClickHouse databases that no test has now."""
+    shelf = Shelf(clickhouse_folder)
+    yield shelf
+    shelf.close()
+
+
 @pytest.fixture
-def bare_warehouse(clickhouse_folder: Path) -> Iterator[Warehouse]:
-    """A fresh, empty ClickHouse database."""
-    name = f"test_{next(_numbers)}"
-    warehouse = Warehouse(f"chdb://{clickhouse_folder}?database={name}", threads=2)
+def bare_warehouse(shelf: Shelf) -> Iterator[Warehouse]:
+    """An empty ClickHouse database."""
+    warehouse = shelf.bare()
     yield warehouse
-    warehouse.call(lambda client: client.command(f"DROP DATABASE IF EXISTS {name}"))
-    warehouse.close()
+    shelf.clear(warehouse)
 
 
 @pytest.fixture
-async def warehouse(bare_warehouse: Warehouse) -> Warehouse:
-    """A fresh ClickHouse database with our tables."""
-    await create_tables(bare_warehouse)
-    return bare_warehouse
+async def warehouse(shelf: Shelf) -> AsyncIterator[Warehouse]:
+    """A ClickHouse database with our tables, which are empty."""
+    warehouse, shape = await shelf.furnished()
+    yield warehouse
+    shelf.empty(warehouse, shape)
 
 
 def database(url: str, name: str) -> str:

@@ -47,6 +47,7 @@ def _killed(url: str, folder: Path, table: str, done: int) -> None:
 def _facts(url: str) -> list[Any]:
     """The answers by the source's ids, which are the same in every database."""
     with psycopg.connect(url) as connection:
+        connection.execute("analyze import_ids, responses")  # else it may be planned for a handful of rows
         return connection.execute(
             "select u.source_id, q.source_id, s.source_id, r.attempt_number, r.choice, r.correct, r.score,"
             " r.time_spent_ms, r.submitted_at from responses r"
