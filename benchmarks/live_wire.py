@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import time
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 _PING = b'{"event":"ping"'
@@ -70,7 +70,8 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """Nothing comes any more."""
         lost = ConnectionError(self._closed)
-        for waiting in (self.opened, *(done for _, done in self._waiting)):
+        everybody: list[asyncio.Future[Any]] = [self.opened, *(done for _, done in self._waiting)]
+        for waiting in everybody:
             if not waiting.done():
                 waiting.set_exception(lost)
         self._transport = None
