@@ -7,7 +7,8 @@ to the other nodes) → hub → every socket of the room.
 
 An answer: desk → answer writer that api hands over (grading), or provisional where it may still be changed; it is
 acknowledged after its commit. roundtrips measures the way to a pupil, scoring makes points, board the leaderboard.
-turns: self-paced rooms. shows: state frames. upkeep: what is repaired, locked and settled again and again.
+teams: dealt and ranked. turns: self-paced rooms. shows: state frames, and news of who came and went. upkeep: what is
+repaired, locked and settled again and again.
 
 Two kinds of frame (protocol): log frames are what happened, durable and replayed by offset; state frames are how
 things stand (histogram, presence), latest value only. Postgres is the truth, the broker only an accelerator:

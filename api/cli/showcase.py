@@ -45,7 +45,7 @@ async def show(settings: Settings, district: District, *, live: bool, leave: boo
 
 async def _shown(server: Server, settings: Settings, district: District, *, live: bool, leave: bool) -> None:
     password = demo_password(settings)
-    await _seed(_services(server.application), district, password)
+    await seed(_services(server.application), district, password)
     page_of_links(server.url)
     await _log_ins(_services(server.application), password)
     await _answered(server, settings)
@@ -68,7 +68,7 @@ def demo_password(settings: Settings) -> str:
     return base64.b32encode(digest)[:12].decode().lower()
 
 
-async def _seed(services: Services, district: District, password: str) -> None:
+async def seed(services: Services, district: District, password: str) -> None:
     """Fill an empty record; a record with a school in it is left as it is."""
     if await services.postgres.fetch_one("select 1 from schools limit 1"):
         return
