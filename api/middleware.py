@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.envelope import failure
 from core.ids import new_id
 from core.telemetry import http_requests, http_seconds, log
+from ingestion.loader import Loader
 
 _ID = re.compile(r"[\w.:\-]{1,100}")
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
@@ -68,7 +69,8 @@ class RequestContext:
             await send(message)
 
         try:
-            await self.app(scope, receive, answer)
+            with _courtesy(scope):
+                await self.app(scope, receive, answer)
         except Exception as error:
             log.error("unforeseen_error", route=route_template(scope), exc_info=error)
             if not status:
@@ -79,11 +81,22 @@ class RequestContext:
                 _wake_loader(scope)
 
 
+def _courtesy(scope: Scope) -> AbstractContextManager[None]:
+    """While this request is answered, the loader of this process gives way."""
+    loader = _loader(scope)
+    return nullcontext() if loader is None or scope["path"] in _QUIET else loader.courtesy
+
+
 def _wake_loader(scope: Scope) -> None:
     """What was changed is queryable at once, not when the loader looks next."""
+    loader = _loader(scope)
+    if loader is not None:
+        loader.wake()
+
+
+def _loader(scope: Scope) -> Loader | None:
     fed = getattr(getattr(scope["app"].state, "services", None), "fed", None)
-    if fed is not None:
-        fed.loader.wake()
+    return None if fed is None else fed.loader
 
 
 def internal(path: str) -> Response:

@@ -15,10 +15,12 @@ import psycopg
 from psycopg.rows import DictRow
 
 from core.errors import Conflict
+from ingestion.courtesy import Courtesy
 from ingestion.pipelines import Pipeline, window_parameters
 from ingestion.windows import BEFORE_ALL, START, Key, Snapshot
 
 Blocking: TypeAlias = psycopg.Connection[DictRow]
+_PIECE = 250
 
 _PREPARE = """
 with moved as (
@@ -255,9 +257,9 @@ def next_attempt(term: Fence, pipeline: str, batch: Batch) -> Batch:
     return replace(batch, attempt=fenced(term, pipeline, _NEXT_ATTEMPT, id=batch.id)["attempt"])
 
 
-def read_rows(connection: Blocking, pipeline: Pipeline, batch: Batch) -> list[bytes]:
+def read_rows(connection: Blocking, pipeline: Pipeline, batch: Batch, courtesy: Courtesy | None = None) -> list[bytes]:
     """The lines of a batch; raises `Damaged` when the record does not hold them any more."""
-    lines = read_lines(connection, pipeline, batch)
+    lines = read_lines(connection, pipeline, batch, courtesy)
     if len(lines) != batch.rows:
         raise Damaged(
             f"Batch {batch.id} of {pipeline.name} holds {batch.rows} rows; the record gives {len(lines)}.",
@@ -267,11 +269,18 @@ def read_rows(connection: Blocking, pipeline: Pipeline, batch: Batch) -> list[by
     return lines
 
 
-def read_lines(connection: Blocking, pipeline: Pipeline, batch: Batch) -> list[bytes]:
-    """What the record gives for a batch, however many lines that are."""
+def read_lines(connection: Blocking, pipeline: Pipeline, batch: Batch, courtesy: Courtesy | None = None) -> list[bytes]:
+    """What the record gives for a batch, however many lines that are; now and then requests go first."""
     query, parameters = _keyed(connection, pipeline, batch) if batch.keyed else _between(pipeline, batch)
     with connection.cursor().copy(query, {**parameters, "batch": batch.id}) as rows:
-        return [bytes(line) for line in rows]
+        if courtesy is None:
+            return [bytes(line) for line in rows]
+        lines: list[bytes] = []
+        for line in rows:
+            lines.append(bytes(line))
+            if len(lines) % _PIECE == 0:
+                courtesy.give_way()
+        return lines
 
 
 def _between(pipeline: Pipeline, batch: Batch) -> tuple[str, dict[str, object]]:

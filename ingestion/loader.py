@@ -28,6 +28,7 @@ from ingestion.amendments.run import amend
 from ingestion.archive.erasure import eraser
 from ingestion.audit import audit_by_the_clock
 from ingestion.batches import Fenced, prepared, read_progress
+from ingestion.courtesy import Courtesy
 from ingestion.dimensions import load_dimensions
 from ingestion.facts import load_facts
 from ingestion.jobs import work_on_jobs
@@ -55,6 +56,7 @@ class Loader:
         self.url = postgres if isinstance(postgres, str) else postgres.url
         self._warehouse = warehouse
         self._settings = settings
+        self.courtesy = Courtesy()
         self._term: Term | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._awake = asyncio.Event()
@@ -186,6 +188,8 @@ class Loader:
         if self._term is None:
             options = (self._settings.batch_rows, self._settings.loader_takeover_seconds)
             self._term = elect(self.url, self._warehouse, *options)
+            if self._term:
+                self._term.courtesy = self.courtesy
         if self._term is None:
             return 0
         try:

@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 from core.telemetry import log
 from core.warehouse import Warehouse
 from ingestion.batches import Blocking
+from ingestion.courtesy import Courtesy
 from ingestion.failpoints import failpoint
 from ingestion.pipelines import DIMENSIONS, FACTS
 
@@ -57,7 +58,7 @@ class Term:
     trouble written down; `batches` counts what it has brought; `looked` says when it last looked at something that
     has patience; `resting`: failures in a row of a pipeline, and until when it rests; `work`: the command at hand;
     `amended`: grows when loaded rows were changed in place, so that a copy that was begun before is not exchanged;
-    `daily`, `tallies`: audits that are under way; `lost`: the pulse has stopped."""
+    `daily`, `tallies`: audits that are under way; `lost`: the pulse has stopped; `courtesy`: who goes first."""
 
     url: str
     connection: Blocking
@@ -78,6 +79,7 @@ class Term:
     stopping: threading.Event = field(default_factory=threading.Event)
     lost: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    courtesy: Courtesy = field(default_factory=Courtesy)
     sender: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "sender"))
 
     def keep_pulse(self) -> None:

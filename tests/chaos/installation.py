@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from core.settings import Settings
 _ROOT = Path(__file__).resolve().parents[2]
 _CLICKHOUSE = _ROOT / "tests" / "served" / "clickhouse_http.py"
 _SECRET = "k" * 40
+LOADERS = ("first", "second")
 
 
 class Victim:
@@ -109,7 +111,7 @@ class Installation:
         _until(clickhouse.is_ready)
         api = Victim("API", lambda: self._start("api", "serve", "--port", str(self._port)), self._serves)
         _until(api.is_ready)
-        loaders = [Victim("loader", partial(self._start, name, "load"), lambda: True) for name in ("first", "second")]
+        loaders = [Victim("loader", partial(self._start, name, "load"), lambda: True) for name in LOADERS]
         self.victims: list[Victim | PostgresVictim] = [self.postgres, clickhouse, api, *loaders]
 
     def wait(self) -> None:
@@ -121,6 +123,12 @@ class Installation:
         """Stop what was started."""
         for victim in reversed(self.victims):
             victim.end()
+
+    def recovered(self) -> set[tuple[str, int]]:
+        """Batches (pipeline, number) that a loader found unconfirmed and looked after, by the loaders' own logs."""
+        lines = [line for name in LOADERS for line in (self._folder / f"{name}.log").read_text().splitlines()]
+        told = [json.loads(line) for line in lines if line.startswith("{") and "recovering a batch" in line]
+        return {(line["pipeline"], line["batch"]) for line in told}
 
     def _admin(self) -> str:
         with psycopg.connect(self.postgres.url) as connection:
@@ -138,7 +146,7 @@ class Installation:
             "CLICKHOUSE_URL": self.clickhouse_url,
             "EDU_SECRET_KEY": _SECRET,
             "EDU_DATA_DIR": str(self._folder / name),
-            "EDU_LOG_LEVEL": "warning",
+            "EDU_LOG_LEVEL": "info" if "load" in arguments else "warning",
         }
         with (self._folder / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "api.cli", *arguments]

@@ -16,3 +16,4 @@ async def test_whoever_is_killed_nothing_is_lost_or_doubled(seconds: float, tmp_
     assert outcome.ledger.faults == {}
     assert outcome.ledger.acknowledged > 0
     assert outcome.kills.total() >= 2
+    assert outcome.recovered > 0 or seconds < 60  # the short form may hit no open batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
@@ -14,7 +15,9 @@ from pydantic import SecretStr
 from core.postgres import Postgres
 from core.settings import Settings
 from core.warehouse import Warehouse
+from ingestion import facts
 from ingestion.batches import fingerprint
+from ingestion.courtesy import PATIENT_SECONDS, SHARE, share
 from ingestion.loader import Loader
 from ingestion.recovery import FINGERPRINT
 from ingestion.responses import Responder, Submission
@@ -279,3 +282,31 @@ async def test_a_commit_in_another_process_wakes_the_loader(
         await asyncio.sleep(0.02)
     stop.set()
     await running
+
+
+async def test_old_rows_give_way_to_who_asks_and_all_arrive(
+    postgres: Postgres, warehouse: Warehouse, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "_FEW_ROWS", 20)
+    monkeypatch.setattr(facts, "_TURN_SECONDS", 0)
+    monkeypatch.setattr(facts, "_LATE", timedelta(0))
+    old = await insert(postgres, 110)
+    with loader.courtesy:
+        assert await loader.load() == 20  # then others have their turn
+        new = await insert(postgres, 5)
+        assert await loader.load() == 20
+    assert await loader.load() == 20  # somebody was answered a moment ago
+    await loader.drain()
+    ids = await loaded(warehouse)
+    assert (len(ids), set(ids)) == (115, old | new)
+
+
+async def test_rows_that_have_just_come_do_not_give_way(postgres: Postgres, loader: Loader) -> None:
+    await insert(postgres, 110)
+    with loader.courtesy:
+        assert await loader.load() == 110
+
+
+def test_the_share_of_the_loader_grows_while_it_gives_way() -> None:
+    shares = [share(seconds) for seconds in (0, PATIENT_SECONDS, PATIENT_SECONDS + 60, PATIENT_SECONDS + 600)]
+    assert shares == [SHARE, SHARE, 2 * SHARE, 1]
