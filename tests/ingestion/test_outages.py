@@ -41,7 +41,8 @@ async def _configure(postgres: Postgres, url: str, setting: str) -> None:
         connection.execute("set default_transaction_read_only = off")
         connection.execute(f"alter database {name} {setting}")
         connection.execute(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()",
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where datname = %s and pid <> pg_backend_pid()",
             [name],
         )
     await postgres.pool.check()
