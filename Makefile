@@ -18,10 +18,10 @@ demo: $(VENV)/.serve ## a demo district, the server on :9090, one query answered
 	$(BIN)/eduanalytics demo $(ARGS)
 
 test: $(VENV)/.dev tests/npm/node_modules/.installed chromium ## run the tests on real stores
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not nightly" $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not nightly" $(ARGS)
 
 nightly: $(VENV)/.dev tests/npm/node_modules/.installed chromium ## run the long tests too
-	PATH="$(CURDIR)/$(BIN):$$PATH" EDU_HYPOTHESIS=nightly $(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" EDU_HYPOTHESIS=nightly $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(VENV)/.dev ## kill -9 of loaders, API and both stores while clients write (ARGS="--seconds 90")
 	$(BIN)/python -m tests.chaos $(ARGS)

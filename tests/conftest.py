@@ -19,6 +19,7 @@ from core.warehouse import Warehouse
 from tests.shelf import Shelf
 
 _numbers = count(1)
+_SLOWEST = Path(__file__).resolve().parent / "data" / "slowest.txt"
 _MEMORY = Path("/dev/shm")
 _PLENTY_BYTES = 6 << 30
 _FAST = {
@@ -40,6 +41,13 @@ def pytest_configure() -> None:
     if "TMPDIR" not in os.environ and _has_plenty(_MEMORY):
         os.environ["TMPDIR"] = str(_MEMORY)
         tempfile.tempdir = None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files come first, so that no process is left alone with one at the end."""
+    order = {name: place for place, name in enumerate(_SLOWEST.read_text().split())}
+    items.sort(key=lambda item: order.get(item.path.relative_to(_SLOWEST.parents[1]).as_posix(), len(order)))
 
 
 def _has_plenty(folder: Path) -> bool:
