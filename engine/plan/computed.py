@@ -1,4 +1,4 @@
-"""Dimensions whose value comes from a query of its own: sub-queries, stages, switches."""
+"""Dimensions whose value comes from a query of its own: sub-queries and stages."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from engine.model.stages import Stage
 from engine.plan.grain import inner_question, more_dimensions
 from engine.plan.nodes import Plan, SubQuery
 from engine.plan.parts import need_key
-from engine.query.bound import BoundDimension, BoundFilter, BoundQuery, BoundTree, tree_names
-from engine.query.request import Slot
+from engine.query.bound import BoundDimension, BoundQuery, BoundTree, tree_names
 
 ValuePlan = Callable[[BoundQuery, Dimension], Plan]
 """The plan that gives, for an inner question, the value of a dimension as the formula `value`."""
 
 
 def computed_dimension(bound: BoundQuery, name: str, value_plan: ValuePlan) -> SubQuery:
-    """The value of a sub-query, multi-stage or switch dimension for each row of its cube."""
+    """The value of a sub-query or multi-stage dimension for each row of its cube."""
     owner, _, own_name = name.partition(".")
     dimension = bound.catalog.cubes[owner].dimensions[own_name]
-    if dimension.type == "switch":
-        _check_switch(bound, dimension)
-        return SubQuery(owner, name, values=dimension.values)
     if dimension.stage is not None:
         return _of_stage(bound, dimension, dimension.stage, value_plan)
     need_key(bound.catalog, owner)
@@ -62,19 +58,3 @@ def _inner(bound: BoundQuery, keys: tuple[BoundDimension, ...], where: tuple[Bou
 def _joined(dimension: Dimension, keys: tuple[BoundDimension, ...], plan: Plan, *, exact: bool) -> SubQuery:
     names = tuple(key.dimension.full_name for key in keys)
     return SubQuery(dimension.cube, dimension.full_name, names, plan, exact)
-
-
-def _check_switch(bound: BoundQuery, dimension: Dimension) -> None:
-    """A switch that is not asked for must be fixed to one value, or every row would count several times."""
-    name = dimension.full_name
-    if any(each.dimension is dimension for each in bound.dimensions):
-        return
-    for tree in bound.where:
-        one = isinstance(tree, BoundFilter) and tree.operator in ("equals", "in") and len(tree.values) == 1
-        slot = tree.values[0] if isinstance(tree, BoundFilter) and tree.values else None
-        listed = isinstance(slot, Slot) and slot.kind.startswith("list:")
-        if one and not listed and tree_names(tree) == [name]:
-            return
-    raise Unanswerable(
-        f"The switch '{name}' has several values here.", hint="Ask for it, or filter it to one value.", member=name
-    )

@@ -9,6 +9,7 @@ from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog, Dimension, Measure
 from engine.plan.joins import join_tree, required_tree
 from engine.plan.nodes import Edge, Leaf, Part, Scope, Series, SubQuery, Tree
+from engine.plan.switches import has_switch, repeats, values_of
 from engine.query.bound import BoundQuery, BoundTree, Path, full_paths, tree_names, tree_paths
 
 SAFE = ("count_distinct", "count_distinct_approx", "min", "max")
@@ -33,7 +34,7 @@ class Parts:
 
     def alone(self, leaf: Leaf) -> bool:
         """Whether each row that the leaf counts lies in one group only."""
-        if any(each.dimension.type == "switch" for each in self.bound.dimensions):
+        if has_switch(self.bound):
             return False
         paths = [*self._leaf_paths([leaf]), *self.dimension_paths, *self._where_paths(leaf.scope.where)]
         tree = join_tree(self.catalog, paths, leaf.cube)
@@ -95,9 +96,10 @@ class Parts:
         scope = leaves[0].scope
         around += self._restricting(fact, [*self._leaf_paths(leaves), *around])
         tree = required_tree(self.catalog, [*self._leaf_paths(leaves), *around], self.anchor or fact)
-        if not tree.multiplies(fact):
+        repeated = repeats(self.bound, where)
+        if not tree.multiplies(fact) and not repeated:
             return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
-        if all(_safe(leaf) for leaf in leaves):
+        if all(_safe(leaf) for leaf in leaves) and not repeated:
             need_key(self.catalog, fact)
             return [Part(self._finished(tree, leaves, where), tuple(leaves), where, scope, fact)]
         return self._keyed(fact, leaves, where, around)
@@ -194,15 +196,22 @@ class Parts:
         """The tree with the caller's rights and its sub-queries."""
         names = [each.dimension.full_name for each in self.bound.dimensions]
         names += [leaf.measure.full_name for leaf in leaves]
+        where = tuple(where)
         names += [name for each in where for name in tree_names(each)]
         names += [f"{edge.parent}>{edge.child}" for edge in tree.edges]
         wanted = dict.fromkeys(sub for name in names for sub in self.catalog.expanded[name].sub_queries)
-        subs = tuple(self.computed(self.bound, name) for name in wanted if name.partition(".")[0] in tree.cubes)
+        subs = tuple(self._sub_query(name, where) for name in wanted if name.partition(".")[0] in tree.cubes)
         for cube in tree.cubes:
             self._usable(cube)
         for edge in tree.edges:
             self._joinable(edge, tree)
         return Tree(tree.root, _restricted(tree, self.bound), subs)
+
+    def _sub_query(self, name: str, where: Iterable[BoundTree]) -> SubQuery:
+        member = self.catalog.primitive(name)
+        if isinstance(member, Dimension) and member.type == "switch":
+            return values_of(self.bound, member, where)
+        return self.computed(self.bound, name)
 
     def _joinable(self, edge: Edge, tree: Tree) -> None:
         """The condition of a join may also read cubes that come before it; they must be there."""

@@ -16,11 +16,14 @@ from engine.plan.aggregates import ADDITIVE, COUNTED, FUNCTIONS
 from engine.plan.expressions import of_one_type, outermost_aggregates, placeholder, placeholders
 from engine.plan.grain import inner_question, kept_places, more_dimensions
 from engine.plan.nodes import Fixed, Leaf, Plan, Scope, StageLeaf, StagePart
-from engine.plan.scopes import staged_scope
+from engine.plan.scopes import rolled, staged_scope
 from engine.query.bound import BoundDimension, Path
 
 if TYPE_CHECKING:
     from engine.plan.terms import Terms
+
+_ADDED_ALIKE = ("sum", "min", "max")
+"""Types of which the aggregate of aggregates is the aggregate of all rows."""
 
 
 @dataclass(slots=True)
@@ -69,10 +72,9 @@ class Stages:
 
     def value(self, measure: Measure, stage: Stage, spelled: Expanded, path: Path, scope: Scope) -> exp.Expr:
         """A multi-stage measure as an expression over placeholders."""
-        if measure.window is not None:
-            problem = f"'{measure.full_name}' has stages; let the measure inside roll."
-            raise Unanswerable(problem, member=measure.full_name)
         inner = staged_scope(self.terms.bound, scope, stage)
+        if measure.window is not None:
+            return self._rolled(measure, stage, spelled, path, rolled(self.terms.bound, inner, measure.window))
         kept = kept_places(self.terms.bound.dimensions, stage)
         more = more_dimensions(self.terms.bound, stage, path, [self.terms.bound.dimensions[place] for place in kept])
         all_kept = len(kept) == len(self.terms.bound.dimensions)
@@ -80,13 +82,14 @@ class Stages:
             if more:
                 raise Unanswerable(f"'{measure.full_name}' is a rank with add_group_by.", member=measure.full_name)
             return self._rank(measure, stage, path, inner, kept)
-        if more and measure.type in FORMULAS:
+        regroups = measure.type == "number_agg" or bool(more and _aggregates_measures(measure, spelled))
+        if more and measure.type in FORMULAS and not regroups:
             raise Unanswerable(
                 f"'{measure.full_name}' groups finer by add_group_by, but its type is '{measure.type}'.",
                 hint="Give it a type that aggregates those groups, such as sum, avg or number_agg.",
                 member=measure.full_name,
             )
-        if more or measure.type == "number_agg":
+        if more or regroups:
             return self._by_finer(measure, spelled, path, inner, kept, more)
         if not all_kept and (stage.keep is not None or measure.type in FORMULAS):
             return self._by_coarser(measure, spelled, path, inner, kept)
@@ -110,6 +113,17 @@ class Stages:
             return value
         condition = self.terms.replaced(spelled.condition, path, scope, measure.full_name)
         return exp.Case(ifs=[exp.If(this=condition, true=value)])
+
+    def _rolled(self, measure: Measure, stage: Stage, spelled: Expanded, path: Path, scope: Scope) -> exp.Expr:
+        """A window over a measure that adds up alike: the rows of that one roll."""
+        name = spelled.tree.name if isinstance(spelled.tree, exp.Placeholder) else ""
+        inner = self.terms.catalog.primitive(name) if name else None
+        plain = isinstance(inner, Measure) and not (inner.stage or inner.window or inner.snapshot)
+        same_grain = not stage.include and not stage.exclude and stage.keep is None and spelled.condition is None
+        if not isinstance(inner, Measure) or not (plain and same_grain and inner.type == measure.type in _ADDED_ALIKE):
+            problem = f"'{measure.full_name}' has stages; let the measure inside roll."
+            raise Unanswerable(problem, member=measure.full_name)
+        return self.terms.add(inner, path if path and path[-1] == inner.cube else (inner.cube,), scope)
 
     def _rank(self, measure: Measure, stage: Stage, path: Path, scope: Scope, kept: tuple[int, ...]) -> exp.Expr:
         if not stage.order:
@@ -169,7 +183,7 @@ class Stages:
         name = self._inner_name(measure, scope, "stage")
         if name in {leaf.name for leaf in inner.leaves}:
             return placeholder(name)
-        if measure.type == "number_agg":
+        if measure.type in (*FORMULAS, "number_agg"):
             tree = self._regrouped(inner.terms, name, spelled, path, scope)
         else:
             inner.terms.formulas[name] = inner.terms.stages.inner_value(measure, spelled, path, scope)
@@ -217,6 +231,13 @@ class Stages:
                     self._present(
                         self.terms.catalog.expanded[name], way, staged_scope(self.terms.bound, scope, inner.stage)
                     )
+
+
+def _aggregates_measures(measure: Measure, spelled: Expanded) -> bool:
+    """Whether a formula aggregates the measures of its groups itself."""
+    if measure.type not in FORMULAS or spelled.tree is None:
+        return False
+    return any(placeholders(node) for node in outermost_aggregates(spelled.tree))
 
 
 def _additive(measure: Measure, spelled: Expanded) -> bool:

@@ -23,6 +23,7 @@ from engine.plan.grain import find_dimension
 from engine.plan.nodes import Leaf, Plan, Scope
 from engine.plan.scopes import rolled
 from engine.plan.stages import Stages
+from engine.plan.switches import fixed_value
 from engine.query.access import NOTHING
 from engine.query.bound import BoundQuery, Path
 
@@ -167,7 +168,7 @@ class Terms:
             if isinstance(inner, Measure) and is_aggregated(node):
                 raise aggregated(name or node.name)
             if isinstance(inner, Dimension):
-                node.replace(self._dimension(inner))
+                node.replace(self._dimension(inner, name, scope))
             elif isinstance(inner, Measure):
                 way = path if path and path[-1] == inner.cube else (inner.cube,)
                 formula = self.add(inner, way, scope)
@@ -182,15 +183,18 @@ class Terms:
         result.pop()
         return result  # type: ignore[no-any-return]
 
-    def _dimension(self, dimension: Dimension) -> exp.Expr:
+    def _dimension(self, dimension: Dimension, name: str, scope: Scope) -> exp.Expr:
         place = find_dimension(self.bound.dimensions, dimension)
-        if place is None:
-            raise Unanswerable(
-                f"A measure needs '{dimension.full_name}', which is not among the dimensions at its grain.",
-                hint="Add it to the dimensions asked, or to add_group_by of the measure.",
-                member=dimension.full_name,
-            )
-        return placeholder(f"@{place}")
+        if place is not None:
+            return placeholder(f"@{place}")
+        measure = self.catalog.primitive(name) if name else None
+        if dimension.type == "switch" and isinstance(measure, Measure):
+            return self.leaf(fixed_value(self.bound, measure, dimension, scope))
+        raise Unanswerable(
+            f"A measure needs '{dimension.full_name}', which is not among the dimensions at its grain.",
+            hint="Add it to the dimensions asked, or to add_group_by of the measure.",
+            member=dimension.full_name,
+        )
 
 
 def _is_null(tree: exp.Expr) -> exp.Expr:

@@ -46,7 +46,8 @@ def aggregated_early(renderer: Renderer, part: Part, source: exp.Select, natives
     alias = renderer.catalog.cubes[part.tree.root].alias
     solo = replace(part, tree=Tree(part.tree.root), fact_key=False)
     aggregates = {leaf.name: renderer.aggregates.of(leaf, solo) for leaf in part.leaves}
-    partials = Partials(alias, aggregates.values(), shared=part.tree.multiplies(part.tree.root))
+    shared = part.fact_key or part.tree.multiplies(part.tree.root)
+    partials = Partials(alias, aggregates.values(), shared=shared)
     values = {name: partials.of(value) for name, value in aggregates.items()}
     work = Split(alias, source)
     groups = [work.keyed(native) for native in natives]

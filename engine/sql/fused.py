@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from engine.model.markers import FILTERED
 from engine.model.terms import Interval
 from engine.plan.nodes import AnyPart, Part, Tree
 from engine.query.bound import BoundDimension, BoundTree, tree_names
@@ -70,6 +71,8 @@ class _Fused:
 
     def select(self, places: Mapping[str, str]) -> exp.Select | None:
         """See `read_once`."""
+        if self._has_filters_within():
+            return None
         common, own, tree = self._conditions()
         if any(not owners(each) <= {self.alias} or has_query(each) for each in own if each is not None):
             return None
@@ -93,6 +96,13 @@ class _Fused:
         outputs = [named(native, f"d{index}") for index, native in enumerate(natives)]
         outputs += [named(self._at(values, name), place) for name, place in places.items()]
         return grouped(outputs, outer, [*natives, self._part()])
+
+    def _has_filters_within(self) -> bool:
+        """Whether the SQL of a cube or join takes the question's conditions (FILTER_PARAMS): each part has its own."""
+        tree, expanded = self.parts[0].tree, self.renderer.catalog.expanded
+        names = [f"{cube}#table" for cube in tree.cubes] + [f"{edge.parent}>{edge.child}" for edge in tree.edges]
+        trees = (expanded[name].tree for name in names)
+        return any(node.name == FILTERED for each in trees if each is not None for node in each.find_all(exp.Anonymous))
 
     def _conditions(self) -> tuple[list[exp.Expr], list[exp.Expr | None], Tree]:
         """The conditions of all parts, those of each alone (None: no more than the common ones), and the joins."""
