@@ -54,6 +54,7 @@ class EduError(Exception):
 
     code = "error"
     status = 500
+    ossie: str | None = None
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class EduError(Exception):
         self.message = message or (self.__doc__ or "").strip().splitlines()[0]
         self.code = code or type(self).code
         self.hint = hint
-        self.ossie = ossie
+        self.ossie = ossie or type(self).ossie
         self.details = {key: value for key, value in details.items() if value is not None}
         super().__init__(self.message)
 
@@ -92,6 +93,7 @@ class UnknownMember(QueryError):
     """No such cube or member."""
 
     code = "unknown_member"
+    ossie: str | None = "E_NAME_NOT_FOUND"
 
 
 class HiddenMember(UnknownMember):
@@ -104,6 +106,7 @@ class WrongKind(UnknownMember):
     """The member is of another kind: a dimension among the measures, say."""
 
     code = "wrong_kind"
+    ossie = None
 
 
 class UnknownGranularity(UnknownMember):
@@ -140,6 +143,7 @@ class NoJoinPath(QueryError):
     """The members cannot be joined."""
 
     code = "no_join_path"
+    ossie = "E_NO_PATH"
 
 
 class TooComplex(InvalidQuery):
@@ -191,7 +195,8 @@ class ModelErrors(ModelError):
 
     def __init__(self, errors: list[ModelError]) -> None:
         self.errors = errors
-        super().__init__("\n".join(str(error) for error in errors), count=len(errors))
+        code = next((error.ossie for error in errors if error.ossie), None)
+        super().__init__("\n".join(str(error) for error in errors), ossie=code, count=len(errors))
 
 
 class InvalidField(BadInput):

@@ -61,7 +61,7 @@ A refused question (`/cubejs-api/v1`) is told in Cube's words and beside them in
 | `line`, `column` | the place in the SQL of the question, counted from 1 |
 | `member`, `nearest` | the name that is wrong, and right names like it that the caller may see |
 | `hint` | what to do |
-| `ossie` | the code of the same fault in Apache Ossie's foundational semantics: `E_EMPTY_AGGREGATION_QUERY`, `E_AGGREGATE_IN_SCALAR_QUERY`, `E_FAN_OUT_IN_SCALAR_QUERY`, `E_WINDOW_IN_WHERE` |
+| `ossie` | the code of the same fault in Apache Ossie's foundational semantics: `E_EMPTY_AGGREGATION_QUERY`, `E_NAME_NOT_FOUND`, `E_NO_PATH`, `E_AMBIGUOUS_PATH`, `E_AGGREGATE_IN_FIELD`, `E_AGGREGATE_IN_WHERE`, `E_AGGREGATE_IN_SCALAR_QUERY`, `E_FAN_OUT_IN_SCALAR_QUERY`, `E_WINDOW_IN_WHERE` |
 
 Without a valid token Cube's answer is given as it is: 403 and `{"error": text}`. A question that still runs is no error:
 200 and `{"error": "Continue wait", "stage", "timeElapsed"}`; ask the same again.

@@ -210,7 +210,8 @@ def _named(reader: Reader, key: str, kind: str, build: Callable[[Reader], T | No
         built = build(child)
         name = str(child.entry.get("name"))
         if name in result:
-            child.wrong(f"'{name}' stands twice in {key}.", "name")
+            code = "E_AMBIGUOUS_PATH" if key == "joins" else "E_NAME_COLLISION"
+            child.wrong(f"'{name}' stands twice in {key}.", "name", ossie=code)
         if built is not None:
             result[name] = built
     return result

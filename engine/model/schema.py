@@ -81,11 +81,19 @@ class Mistakes:
     def __init__(self) -> None:
         self.errors: list[ModelError] = []
 
-    def add(self, source: Source, problem: str, *, key: str | None = None, hint: str | None = None) -> None:
+    def add(
+        self,
+        source: Source,
+        problem: str,
+        *,
+        key: str | None = None,
+        hint: str | None = None,
+        ossie: str | None = None,
+    ) -> None:
         """Note a mistake at a line."""
         where = f"{source}: {key}: " if key else f"{source}: "
         message = f"{where}{problem}"
-        self.errors.append(ModelError(message, file=source.file, line=source.line, key=key, hint=hint))
+        self.errors.append(ModelError(message, hint=hint, ossie=ossie, file=source.file, line=source.line, key=key))
 
 
 class Reader:
@@ -109,9 +117,9 @@ class Reader:
         """The place of a key, or of the whole mapping."""
         return Source(self.file, self.entry.line_of(key) if key else self.entry.line)
 
-    def wrong(self, problem: str, key: str | None = None, *, hint: str | None = None) -> None:
+    def wrong(self, problem: str, key: str | None = None, *, hint: str | None = None, ossie: str | None = None) -> None:
         """Note a mistake at a key of this mapping."""
-        self.mistakes.add(self.source(key), problem, key=key, hint=hint)
+        self.mistakes.add(self.source(key), problem, key=key, hint=hint, ossie=ossie)
 
     def has(self, *keys: str) -> bool:
         """Whether any of the keys is given."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from sqlglot import exp
+
 from core.errors import NoJoinPath, Unanswerable
 from engine.model.catalog import Catalog, Dimension, Measure
 from engine.plan.computed import computed_dimension
@@ -125,10 +127,31 @@ def _check_mixed(bound: BoundQuery) -> None:
 def _refuse_unsupported(bound: BoundQuery) -> None:
     names = [each.dimension.full_name for each in bound.dimensions]
     names += [name for tree in (*bound.where, *bound.required, *bound.mixed) for name in tree_names(tree)]
-    for name in names:
-        problem = bound.catalog.expanded[name].unsupported
+    for name in dict.fromkeys(names):
+        spelled = bound.catalog.expanded[name]
+        problem = spelled.unsupported
         if problem:
             raise Unanswerable(f"'{name}' needs {problem}; that cannot be answered yet.", member=name)
+        if _aggregates(spelled.tree) and not isinstance(bound.catalog.primitive(name), Measure):
+            raise _aggregate_for_rows(bound, name)
+
+
+def _aggregates(tree: exp.Expr | None) -> bool:
+    """Whether SQL for a single row has an aggregate of many, other than over a window or in a SELECT of its own."""
+    if tree is None or isinstance(tree, exp.Column):
+        return False
+    return any(not each.find_ancestor(exp.Window, exp.Query) for each in tree.find_all(exp.AggFunc))
+
+
+def _aggregate_for_rows(bound: BoundQuery, name: str) -> Unanswerable:
+    shown = any(each.dimension.full_name == name for each in bound.dimensions)
+    code = "E_AGGREGATE_IN_SCALAR_QUERY" if bound.ungrouped else "E_AGGREGATE_IN_FIELD"
+    return Unanswerable(
+        f"'{name}' has an aggregate in its SQL: it is asked of single rows.",
+        hint="Make it a measure; a dimension with sub_query: true shows a measure for each row.",
+        ossie=code if shown else "E_AGGREGATE_IN_WHERE",
+        member=name,
+    )
 
 
 def used_tables(catalog: Catalog, plan: Plan) -> tuple[str, ...]:

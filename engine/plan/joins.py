@@ -57,6 +57,7 @@ def _forced(paths: list[Path]) -> dict[str, str]:
                 raise Unanswerable(
                     f"'{child}' is reached by two paths, from '{forced[child]}' and from '{parent}'.",
                     hint="Give one of them a cube of its own with extends.",
+                    ossie="E_AMBIGUOUS_PATH",
                 )
     return forced
 

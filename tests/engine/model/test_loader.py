@@ -80,6 +80,7 @@ def test_mistakes_are_told_with_their_line_and_the_nearest_right_word(case: dict
     assert {line for line, _ in found} == set(case["errors"]), found
     assert len(set(found)) == len(found)
     assert all(error.details["file"] == "m.yml" for error in caught.value.errors)
+    assert caught.value.ossie == case.get("ossie")
 
 
 def test_a_reference_to_nothing_breaks_only_what_uses_it() -> None:
