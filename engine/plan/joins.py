@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from itertools import pairwise
 
 from core.errors import NoJoinPath, Unanswerable
@@ -33,6 +33,9 @@ def join_tree(catalog: Catalog, paths: Iterable[Path], fact: str | None = None) 
         tree = _tree(catalog, root, cubes, parents)
         if tree is None:
             continue
+        if len(tree.edges) >= len(cubes):  # through cubes that nobody asks for
+            nearer = _tree(catalog, root, cubes, _search(catalog, root, forced, frozenset(cubes)))
+            tree = nearer if nearer is not None and len(nearer.edges) < len(tree.edges) else tree
         rank = (len(tree.edges), root != fact, sum(edge.relationship == "one_to_many" for edge in tree.edges))
         if best is None or rank < best[0]:
             best = rank, tree
@@ -66,15 +69,18 @@ def _search_free(catalog: Catalog, root: str) -> _Parents:
     return _searched.get(catalog, root, lambda: _search(catalog, root, {}))
 
 
-def _search(catalog: Catalog, root: str, forced: Mapping[str, str]) -> _Parents:
-    """Breadth first: the parent of every cube within reach."""
+def _search(catalog: Catalog, root: str, forced: Mapping[str, str], asked: Set[str] = frozenset()) -> _Parents:
+    """Breadth first: the parent of every cube within reach, of several equally near the one that is asked for."""
     parents: dict[str, str] = {root: root}
-    queue = [root]
-    for cube in queue:
-        for name in catalog.cubes[cube].joins:
-            if name not in parents and forced.get(name, cube) == cube:
-                parents[name] = cube
-                queue.append(name)
+    level = [root]
+    while level:
+        found: list[str] = []
+        for cube in sorted(level, key=lambda each: each not in asked) if asked else level:
+            for name in catalog.cubes[cube].joins:
+                if name not in parents and forced.get(name, cube) == cube:
+                    parents[name] = cube
+                    found.append(name)
+        level = found
     return parents
 
 

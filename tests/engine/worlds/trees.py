@@ -48,7 +48,8 @@ def join_tree(world: World, paths: Sequence[Path], fact: str | None) -> Tree:
     cubes = list(dict.fromkeys(cube for path in paths for cube in path))
     found: list[tuple[tuple[int, bool, int], Tree]] = []
     for root in cubes:
-        tree = None if root in forced else _from(world, root, cubes, forced)
+        ways = [] if root in forced else [_from(world, root, cubes, forced, near) for near in ([], cubes)]
+        tree = min((each for each in ways if each is not None), key=lambda each: len(each.edges), default=None)
         if tree is not None:
             many = sum(edge.join.relationship == "one_to_many" for edge in tree.edges)
             found.append(((len(tree.edges), root != fact, many), tree))
@@ -57,14 +58,18 @@ def join_tree(world: World, paths: Sequence[Path], fact: str | None) -> Tree:
     return min(found, key=lambda each: each[0])[1]
 
 
-def _from(world: World, root: str, cubes: list[str], forced: dict[str, str]) -> Tree | None:
+def _from(world: World, root: str, cubes: list[str], forced: dict[str, str], near: list[str]) -> Tree | None:
+    """The tree from one root; of several equally near parents those in `near` come first."""
     came: dict[str, Edge] = {}
-    queue = [root]
-    for here in queue:
-        for join in world.cubes[here].joins:
-            if join.target not in came and join.target != root and forced.get(join.target, here) == here:
-                came[join.target] = Edge(here, join)
-                queue.append(join.target)
+    level = [root]
+    while level:
+        reached: list[str] = []
+        for here in sorted(level, key=lambda each: each not in near):
+            for join in world.cubes[here].joins:
+                if join.target not in came and join.target != root and forced.get(join.target, here) == here:
+                    came[join.target] = Edge(here, join)
+                    reached.append(join.target)
+        level = reached
     needed: set[str] = set()
     for cube in cubes:
         while cube != root:
