@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.api import forked
+
 _MAIN = "from api.cli import main; main()"
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,17 +34,13 @@ class Shell:
 
     def run(self, *words: str, code: int = 0, text: str | None = None) -> str:
         """The output of a command that must end with `code`."""
-        done = subprocess.run(
-            [sys.executable, "-c", _MAIN, *words],
-            env=self.environment,
-            cwd=_ROOT,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stdout + done.stderr
+        return _output(forked.run(words, self.environment, _ROOT, text), code)
+
+    def start(self, *words: str, code: int = 0) -> str:
+        """The same, as it is started by a person: slowly."""
+        command = [sys.executable, "-c", _MAIN, *words]
+        done = subprocess.run(command, env=self.environment, cwd=_ROOT, capture_output=True, text=True, timeout=120)
+        return _output(done, code)
 
     @contextmanager
     def server(self, *words: str) -> Iterator[str]:
@@ -57,6 +55,11 @@ class Shell:
             process.send_signal(signal.SIGTERM)  # `make` says it once more
             assert process.wait(30) == 0
             assert process.stderr is not None and "Traceback" not in process.stderr.read()
+
+
+def _output(done: subprocess.CompletedProcess[str], code: int) -> str:
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
 
 
 def _url(process: subprocess.Popen[str]) -> str:
@@ -90,7 +93,7 @@ def test_a_start_imports_only_what_it_needs(module: str, absent: tuple[str, ...]
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A small made-up district."""
     made = Shell(tmp_path_factory.mktemp("edu") / "data")
-    page = made.run("demo", "--exit", "--port", "0", "--classrooms", "2", "--students", "5", "--days", "14")
+    page = made.start("demo", "--exit", "--port", "0", "--classrooms", "2", "--students", "5", "--days", "14")
     assert "/docs" in page
     assert "teacher@example.org" in page
     assert "mathematics" in page
@@ -166,7 +169,7 @@ def test_a_broken_model_stops_the_start_and_every_mistake_is_named(tmp_path: Pat
     )
     shell = Shell(tmp_path / "data")
     for words in (["models", "check", str(cubes.parent)], ["serve", "--port", "0", "--models", str(cubes.parent)]):
-        told = shell.run(*words, code=1)
+        told = shell.start(*words, code=1)
         assert "x.yml:3: sql_tabel" in told and "Did you mean 'sql_table'?" in told
         assert "x.yml:5: type: 'cuont'" in told and "Did you mean 'count'?" in told
         assert words[0] != "models" or "3 mistakes in 1 file" in told
