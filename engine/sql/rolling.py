@@ -16,6 +16,7 @@ from engine.query.bind import bucket_size
 from engine.query.bound import BoundDimension, BoundTime
 from engine.sql.cells import Cell, cell, cell_unit, local_of
 from engine.sql.clauses import Body, column, from_, grouped, named, where
+from engine.sql.overlaps import DAY, overlap_of, wall_of
 from engine.sql.series import (
     MAX_BUCKETS,
     Edges,
@@ -68,7 +69,9 @@ class Rolling:
         rolling = along_time(renderer)
         self.others = [each for each in renderer.plan.dimensions if each not in rolling]
         self.finest = min(rolling, key=bucket_size)
-        self.grain = grain_of(self.finest.granularity or "day", self.finest.custom)
+        self.bucket = grain_of(self.finest.granularity or "day", self.finest.custom)
+        self.overlap = overlap_of(window, rolling)
+        self.grain = DAY if self.overlap else self.bucket
         self.to_date = to_date(window, time.dimension)
         self.limits = self._limits()
         self.unit = self._unit()
@@ -86,7 +89,8 @@ class Rolling:
         if self.time.range is None:
             return found
         if name not in dict(self.part.scope.shifts):
-            edges = Edges(self.window, self.grain, self.to_date)
+            hung = self.grain if self.overlap is not None and self.overlap.last else self.bucket
+            edges = Edges(self.window, self.bucket, self.to_date, hung)
             found += pruning(ends(self.time.range), bare, edges, zone, parameters)
         if self.window.kind == "running":
             moved = self.renderer.interval(self.time.dimension) or UNMOVED
@@ -105,7 +109,7 @@ class Rolling:
 
     def _numbers(self, moment: exp.Expr) -> dict[str, exp.Expr]:
         """The first and last bucket that a moment reaches, within the limits where they are known; else its own too."""
-        found = reach(self.window, self.grain, moment, self.to_date)
+        found = reach(self.window, self.grain, moment, self.to_date, self._number(moment))
         numbers: dict[str, exp.Expr] = {}
         if found.first is not None:
             first = call("assumeNotNull", found.first)
@@ -114,8 +118,12 @@ class Rolling:
             last = call("assumeNotNull", found.last)
             numbers[LAST] = call("least", last, self.limits[1].copy()) if self.limits else last
         if self.limits is None:
-            numbers[HERE] = call("assumeNotNull", self.grain.number(moment))
+            numbers[HERE] = call("assumeNotNull", self._number(moment))
         return numbers
+
+    def _number(self, moment: exp.Expr) -> exp.Expr:
+        """The number of the point of the series in which a moment lies."""
+        return (self.overlap or self.grain).number(moment)
 
     def _unit(self) -> str | None:
         """The cells by which rows can be grouped first."""
@@ -129,9 +137,9 @@ class Rolling:
         if self.time.range is None:
             return None
         first, last = ends(self.time.range)
-        self.renderer.checks.append(Span(first, last, self.grain))
-        parameters = self.renderer.parameters
-        return self.grain.number_of(first, parameters), self.grain.number_of(last, parameters)
+        self.renderer.checks.append(Span(first, last, self.bucket))
+        parameters, numbers = self.renderer.parameters, self.overlap or self.grain
+        return numbers.number_of(first, parameters), numbers.number_of(last, parameters)
 
     def spread(self, body: Body, reached: Mapping[str, exp.Expr], functions: Mapping[str, str]) -> Body:
         """The states of `body`, grouped by its dimensions and what they reach, merged for each bucket."""
@@ -171,6 +179,8 @@ class Rolling:
 
     def _body(self, values: dict[str, exp.Expr], source: exp.Select) -> Body:
         bucket = column(BUCKET, "rolled")
+        if self.overlap is not None:
+            source = where(source, [self.overlap.holds(bucket)])
         natives: list[exp.Expr] = []
         for each in self.renderer.plan.dimensions:
             if each in self.others:
@@ -180,6 +190,8 @@ class Rolling:
         return Body(natives, values, source)
 
     def _start(self, each: BoundDimension, bucket: exp.Expr) -> exp.Expr:
+        if self.overlap is not None:
+            return wall_bucket(wall_of(bucket), each.granularity or "day", each.custom)
         start = self.grain.start(bucket.copy())
         if each is self.finest:
             return start
@@ -197,7 +209,7 @@ class Rolling:
             self.renderer.sources.joined(self.part.tree),
             [*self.renderer.conditions(self.part), *self.conditions()],
         )
-        here = self.grain.number(self.moment)
+        here = self._number(self.moment)
         rows.set("expressions", [named(call("min", here), "lo"), named(call("max", here.copy()), "hi")])
         first = call("ifNull", column("lo", "seen"), call("toInt64", number(0)))
         last = call("ifNull", column("hi", "seen"), call("toInt64", number(-1)))

@@ -137,9 +137,8 @@ class Reach:
     last: exp.Expr | None
 
 
-def reach(window: RollingWindow, grain: Grain, moment: exp.Expr, to_date: Grain | None) -> Reach:
-    """The buckets whose window holds a row of that moment."""
-    here = grain.number(moment)
+def reach(window: RollingWindow, grain: Grain, moment: exp.Expr, to_date: Grain | None, here: exp.Expr) -> Reach:
+    """The buckets whose window holds a row of that moment; `here` is its own."""
     if window.kind == "running":
         return Reach(here, None)
     if to_date is not None:
@@ -244,20 +243,21 @@ def pruning(range_: Ends, column: exp.Expr, edges: Edges, zone: str, parameters:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Which rows the windows of a series hold, in wall time."""
+    """Which rows the windows of a series hold, in wall time; `hung` are the buckets whose ends are the first of all."""
 
     window: RollingWindow
     grain: Grain
     to_date: Grain | None
+    hung: Grain
 
     def earliest(self, first: datetime) -> datetime:
         """No row before that counts in the bucket of `first` or a later one."""
-        start = self.grain.first_of(first)
+        start = self.hung.first_of(first)
         if self.to_date is not None:
             return self.to_date.first_of(start)
         if self.window.kind == "running":
             return start
-        edge = self.grain.end_after(start) if self.window.offset == "end" else start
+        edge = self.hung.end_after(start) if self.window.offset == "end" else start
         return _later(edge, -_longest(self.window.trailing))
 
     def latest(self, last: datetime) -> datetime:

@@ -168,7 +168,8 @@ class Oracle(Rows):
         ]
         grains = self.world.cubes[time.member.cube].dims[time.member.name].granularities
         groups: dict[Key, list[Joined]] = {}
-        for point in series([moment for moment, _, _ in rows], time, grains):
+        beside = {each.grain or "" for each in ask.buckets if each.member == time.member} - set(grains)
+        for point in series([moment for moment, _, _ in rows], time, grains, beside):
             inside = frame(window, point, time.grain, grains.get(time.grain or ""))
             if not plain.dims and not plain.buckets:
                 groups.setdefault(self._point(point, (), time, ask), [])

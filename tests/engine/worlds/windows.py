@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from tests.engine.worlds.asks import Ask, Cond, Time
 from tests.engine.worlds.clock import TICK, Custom, bucket, following, length, moved
@@ -68,8 +69,9 @@ def _text(span: tuple[datetime, datetime]) -> tuple[str | None, ...]:
     return span[0].isoformat(timespec="milliseconds"), span[1].isoformat(timespec="milliseconds")
 
 
-def series(moments: list[datetime], time: Time, grains: dict[str, Custom]) -> list[Bucket]:
-    """All buckets from the first to the last moment of the range, or of the rows."""
+def series(moments: list[datetime], time: Time, grains: dict[str, Custom], beside: set[str]) -> list[Bucket]:
+    """All buckets from the first to the last moment of the range, or of the rows; a week ends where a bucket of a
+    longer period `beside` it does."""
     if time.grain is None:
         assert time.span is not None
         return [Bucket(time.span[0], time.span[1] + TICK)]
@@ -83,9 +85,16 @@ def series(moments: list[datetime], time: Time, grains: dict[str, Custom]) -> li
     start = bucket(first, time.grain, custom)
     while start <= last:
         end = following(start, time.grain, custom)
-        found.append(Bucket(start, end))
+        edges = _edges(start, end, beside) if time.grain == "week" and custom is None else []
+        found += [Bucket(*pair) for pair in pairwise([start, *edges, end])]
         start = end
-    return found
+    return [point for point in found if point.next > first and point.start <= last]
+
+
+def _edges(start: datetime, end: datetime, grains: set[str]) -> list[datetime]:
+    """Where buckets of longer periods begin within."""
+    begun = {bucket(end - TICK, grain, None) for grain in grains & {"month", "quarter", "year"}}
+    return sorted(each for each in begun if each > start)
 
 
 def frame(
