@@ -6,9 +6,11 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import lru_cache
 from typing import Any
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -48,10 +50,11 @@ class RequestContext:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(scope))
+        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(headers))
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
@@ -104,14 +107,14 @@ def internal(path: str) -> Response:
     return failure(path, 500, "Something went wrong on our side.", "internal")
 
 
-def _request_id(scope: Scope) -> str:
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
     return given if _ID.fullmatch(given) else str(new_id())
 
 
-def _trace(scope: Scope) -> dict[str, str]:
+def _trace(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     """The trace that the caller's `traceparent` names, for the log."""
-    found = _TRACE.fullmatch(dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1"))
+    found = _TRACE.fullmatch(headers.get(b"traceparent", b"").decode("latin-1"))
     return {"trace_id": found[1]} if found else {}
 
 
@@ -133,10 +136,16 @@ def route_template(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "unknown"))
 
 
+@lru_cache(4096)
+def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return http_requests.labels(method, route, str(status)), http_seconds.labels(method, route)
+
+
 def _record(scope: Scope, status: int, seconds: float) -> None:
     route = route_template(scope)
-    http_requests.labels(scope["method"], route, str(status)).inc()
-    http_seconds.labels(scope["method"], route).observe(seconds)
+    requests, durations = _meters(scope["method"], route, status)
+    requests.inc()
+    durations.observe(seconds)
     if scope["path"] not in _QUIET:
         principal = scope.get("state", {}).get("principal")
         log.info(
