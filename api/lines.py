@@ -40,9 +40,11 @@ class Told(Protocol):
 Decode: TypeAlias = Callable[[bytes], Any]
 Take: TypeAlias = Callable[[list[Any]], Awaitable[Sequence[Told]]]
 """Takes the items of a group and tells what became of each, in order; raises `TooMany` only if nothing was written."""
+Confirm: TypeAlias = Callable[[], Awaitable[None]]
+"""Raises when the sender's log-in has ended: a stream may last for hours, and he may be gone by then."""
 
 
-async def take_lines(stream: AsyncIterable[bytes], decode: Decode, take: Take) -> dict[str, Any]:
+async def take_lines(stream: AsyncIterable[bytes], decode: Decode, take: Take, confirm: Confirm) -> dict[str, Any]:
     """What became of a stream of lines: counts, and the items that were not accepted.
 
     An error on the way says how many `lines` have their outcome already; what was accepted of them is committed."""
@@ -51,6 +53,7 @@ async def take_lines(stream: AsyncIterable[bytes], decode: Decode, take: Take) -
     lines = 0
     try:
         async for group in groups(stream, decode):
+            await confirm()
             outcomes = await patiently(take, [line.item for line in group])
             counts.update(outcome.status for outcome in outcomes)
             listed += list(_exceptions(group, outcomes))[: MOST_LISTED - len(listed)]

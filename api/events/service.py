@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from api.lines import take_lines
+from api.lines import Confirm, take_lines
 from api.principal import Principal
 from core.errors import Forbidden, InvalidField, TooLarge
 from ingestion.accept import Acceptor, Outcome, count
@@ -47,13 +47,13 @@ async def body_answer(body: bytes, acceptor: Acceptor, caller: Caller, *, minima
     return _answer({**counts, "items": told})
 
 
-async def stream_answer(stream: AsyncIterable[bytes], acceptor: Acceptor, caller: Caller) -> Response:
+async def stream_answer(stream: AsyncIterable[bytes], acceptor: Acceptor, caller: Caller, confirm: Confirm) -> Response:
     """The answer to a stream of lines, one event each; raises as `take_lines` does."""
 
     async def take(items: list[Any]) -> list[Outcome]:
         return await acceptor.accept(items, caller)
 
-    return _answer(await take_lines(stream, decode_one, take))
+    return _answer(await take_lines(stream, decode_one, take, confirm))
 
 
 def items_of(body: Any, name: str) -> list[Any]:

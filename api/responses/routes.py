@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from starlette.responses import Response as HttpResponse
 from api.audit.trail import Trail, audited
 from api.auth.scopes import TokenScope
 from api.bodies import NDJSON, read_json
-from api.deps import Services, ServicesDep, current_principal, get_services, require
+from api.deps import Services, ServicesDep, current_principal, require
 from api.envelope import Envelope, JsonResponse, Page, ok
 from api.events.service import items_of
 from api.fields import Id, PagingDep
@@ -83,7 +84,7 @@ async def submit_responses(
     if services.ingestion.writer.full:
         raise TooMany("The queue of accepted input is full.", retry_after=1)
     if request.headers.get("content-type", "").encode("latin-1").startswith(NDJSON):
-        return await _submit_lines(request, responses, trail)
+        return await _submit_lines(request, services, responses, trail)
     body = read_json(await request.body() or b"[]")
     if isinstance(body, dict) and set(body) != {"responses"}:
         outcome = await _submit_one(responses, scope, body, idempotency_key)
@@ -97,17 +98,17 @@ async def submit_responses(
     return _answer(outcomes, "Taken.", 201 if outcomes.accepted else 200)
 
 
-async def _submit_lines(request: Request, responses: Responses, trail: Trail) -> HttpResponse:
+async def _submit_lines(request: Request, services: Services, responses: Responses, trail: Trail) -> HttpResponse:
     """A stream, one answer a line: each group is judged by what its sender may do when it comes."""
     caller = await current_principal(request)
 
     async def take(items: list[Any]) -> list[Outcome]:
-        scope = await scope_of(caller, get_services(request))
+        scope = await scope_of(caller, services)
         outcomes = await responses.take(scope, items, [read_item(item) for item in items])
         await _note(trail, outcomes)
         return outcomes
 
-    told = await take_lines(request.stream(), read_line, take)
+    told = await take_lines(request.stream(), read_line, take, partial(services.identities.confirm, caller))
     body = {"success": True, "message": "Taken.", "data": told}
     return JsonResponse(body, 201 if told["accepted"] else 200)
 

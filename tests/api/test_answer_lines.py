@@ -11,13 +11,14 @@ from string import Template
 from typing import Any
 
 import httpx2
+import pytest
 import yaml
 from backports import zstd
 
 from api.lines import GROUP_LINES
 from core.postgres import Postgres
 from tests.api.audit.people import lines
-from tests.api.conftest import Person, School, data, fault, make_school
+from tests.api.conftest import Person, School, data, fault, make_school, register
 
 _ROWS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("answer_lines.yml").read_text())
 _PATH = "/api/v1/responses"
@@ -101,6 +102,26 @@ async def test_a_line_is_judged_as_an_item_of_the_bulk_form_is(school: School) -
             headers = {"Content-Type": "application/json"}
             answer = await school.teacher.call("POST", _PATH, content=line.encode(), headers=headers)
             fault(answer, 413 if whole == "too_large" else 400, whole)
+
+
+@pytest.mark.parametrize("path", [_PATH, "/api/v1/events"])
+async def test_a_stream_ends_with_its_senders_log_in(school: School, postgres: Postgres, path: str) -> None:
+    """A stream may last for hours; whoever was sent out or erased meanwhile sends no more."""
+    sender = await register(school.admin.client, "student", school_id=school.admin.school_id)
+    place = {"classroom_id": school.classroom["id"], "user_id": sender.id}
+    await school.admin.make("enrolments", **place)
+    answer = {"question_id": school.quiz["questions"][0]["id"], "answer": "B"}
+    good = answer if path == _PATH else {"event_name": "student_login"}
+    line = json.dumps(good) + "\n"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield (line + "5\n" * (GROUP_LINES - 1)).encode()
+        data(await sender.post("/api/v1/auth/logout"))
+        yield line.encode()
+
+    told = fault(await sender.call("POST", path, content=pieces(), headers=_LINES), 401, "session_ended")
+    assert told["error"]["details"]["lines"] == GROUP_LINES
+    assert len(await postgres.fetch("select 1 from events where user_id = %s", [sender.id])) == 1
 
 
 async def test_a_broken_end_says_how_far_it_came_and_what_came_is_kept(school: School, postgres: Postgres) -> None:
