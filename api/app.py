@@ -182,7 +182,7 @@ def _middleware(settings: Settings) -> Iterator[Middleware]:
         BodyGuard,
         max_bytes=int(settings.max_body_mb * 1_000_000),
         seconds=settings.body_seconds,
-        own=[f"{BASE}/events"],
+        own=[f"{BASE}/events", f"{BASE}/responses"],
         max_stream_bytes=int(settings.max_stream_mb * 1_000_000),
     )
 

@@ -194,7 +194,9 @@ class Settings(BaseSettings):
         30, gt=0, le=3600, description="How long a request's head, and then its body, may take."
     )
     max_body_mb: float = Field(10, gt=0, le=1024, description="The largest request body, in MB.")
-    max_stream_mb: float = Field(1024, gt=0, le=1_000_000, description="The largest stream of events (NDJSON), in MB.")
+    max_stream_mb: float = Field(
+        1024, gt=0, le=1_000_000, description="The largest stream of events or answers (NDJSON), in MB."
+    )
     letter_days: int = Field(
         90, ge=1, le=3660, description="How many days dead letters are kept, whether settled or not."
     )

@@ -13,9 +13,10 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from core.clock import epoch_ms, now
-from core.errors import EduError, Forbidden, TooMany
+from core.errors import EduError, Forbidden
 from core.ids import derived_id_ms, moment_ms, new_id
 from core.postgres import Postgres
 from ingestion.custom import CustomTypes
@@ -30,7 +31,6 @@ from ingestion.writer import Verdict, Writer
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
 _MINUTE = 60
-_TRIES = 10
 _BREATH = 500
 
 
@@ -51,6 +51,10 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     index: int | None = None
     line: int | None = None
     path: str | None = None
+
+    def on_line(self, number: int) -> Outcome:
+        """Itself, told of a line of a stream."""
+        return replace(self, line=number, path=self.field)
 
 
 class Origin(NamedTuple):
@@ -94,15 +98,6 @@ class Acceptor:
         if origins is None:
             await self._bury(items, outcomes, caller)
         return outcomes
-
-    async def accept_patiently(self, items: Sequence[Any], caller: Caller) -> list[Outcome]:
-        """`accept` for a part of a stream: while the queue is full it waits, which slows the sender down."""
-        for _ in range(_TRIES):
-            try:
-                return await self.accept(items, caller)
-            except TooMany as full:
-                await asyncio.sleep(full.retry_after)
-        return await self.accept(items, caller)
 
     async def _read(
         self, items: Sequence[Any], caller: Caller, school_id: int, moment: datetime, origins: Sequence[Origin] | None

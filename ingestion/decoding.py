@@ -21,7 +21,7 @@ from ingestion.events import MOST_BYTES, TYPES, Body, Event, EventType, Kinds, R
 _DOUBTFUL = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _SAFE_PROPS = MOST_BYTES - 4_096
 """Whatever stands beside metadata of this size, the event is not too large."""
-_SHOWN_BYTES = 4_000
+SHOWN_BYTES = 4_000
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -133,14 +133,15 @@ def _plain(raw: bytes) -> Any:
     try:
         return json.loads(raw, parse_constant=_refuse)
     except RecursionError:
-        return _unreadable("too_deep", "The JSON nests too deep.", raw)
+        return unreadable("too_deep", "The JSON nests too deep.", raw)
     except ValueError as error:
-        return _unreadable("invalid_json", f"This is not JSON: {error}.", raw)
+        return unreadable("invalid_json", f"This is not JSON: {error}.", raw)
 
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
 
 
-def _unreadable(reason: str, message: str, raw: bytes) -> Unreadable:
-    return Unreadable(reason, message, raw[:_SHOWN_BYTES].decode("utf-8", "replace"))
+def unreadable(reason: str, message: str, raw: bytes) -> Unreadable:
+    """What came and cannot be read: only its beginning is kept."""
+    return Unreadable(reason, message, raw[:SHOWN_BYTES].decode("utf-8", "replace"))

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -41,6 +41,9 @@ _MUCH = 1_000
 _HOUR_MS = 3_600_000
 _ROW_BYTES = 300
 _CAREFUL_SECONDS = 1.0
+_TRIES = 10
+_Given = TypeVar("_Given")
+_Taken = TypeVar("_Taken")
 
 
 class Verdict(NamedTuple):
@@ -97,8 +100,13 @@ class Writer:
         return [item for item in await self._submit(answers) if isinstance(item, Placed | EduError)]
 
     async def submit_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep what was refused. Raises as `submit_events` does."""
-        await self._submit(letters)
+        """Keep what was refused; while the queue is full it waits, for what came with it may be committed already.
+
+        Raises `Unavailable`, and never `TooMany`, which says that nothing was written."""
+        try:
+            await patiently(self._submit, letters)
+        except TooMany:
+            raise Unavailable("What was refused could not be kept; the rest is committed.") from None
 
     async def _submit(self, rows: Sequence[Row]) -> list[Written]:
         if not rows:
@@ -212,6 +220,16 @@ class Writer:
         self._months |= months
         failpoint("accepted")
         return written
+
+
+async def patiently(submit: Callable[[_Given], Awaitable[_Taken]], given: _Given) -> _Taken:
+    """Submit; while the queue is full wait and submit again, which slows the sender down. Raises `TooMany` at last."""
+    for _ in range(_TRIES):
+        try:
+            return await submit(given)
+        except TooMany as full:
+            await asyncio.sleep(full.retry_after)
+    return await submit(given)
 
 
 async def _store(connection: Connection, rows: Sequence[Row], new: bool) -> list[Written]:

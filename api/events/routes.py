@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -53,11 +54,13 @@ async def send_events(request: Request) -> Response:
     A retry with the same client_id and timestamp counts once. A single event that is refused answers 422. Bodies may
     come compressed (`Content-Encoding: gzip` or `zstd`). A stream (`application/x-ndjson`, one event a line) is
     committed as it comes; its answer counts the outcomes and lists those that are not `accepted`, by line."""
-    ingestion = get_services(request).ingestion
-    caller = event_caller(await current_principal(request))
+    services = get_services(request)
+    ingestion, principal = services.ingestion, await current_principal(request)
+    caller = event_caller(principal)
     if ingestion.writer.full:
         raise TooMany("The queue of accepted input is full.", retry_after=1)
     if request.headers.get("content-type", "").encode("latin-1").startswith(NDJSON):
-        return await stream_answer(request.stream(), ingestion.acceptor, caller)
+        confirm = partial(services.identities.confirm, principal)
+        return await stream_answer(request.stream(), ingestion.acceptor, caller, confirm)
     minimal = "return=minimal" in request.headers.get("prefer", "")
     return await body_answer(await request.body(), ingestion.acceptor, caller, minimal=minimal)

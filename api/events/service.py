@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from api.events.lines import Line, groups
+from api.lines import Confirm, take_lines
 from api.principal import Principal
-from core.errors import EduError, Forbidden, InvalidField, TooLarge
+from core.errors import Forbidden, InvalidField, TooLarge
 from ingestion.accept import Acceptor, Outcome, count
-from ingestion.decoding import decode_body
+from ingestion.decoding import decode_body, decode_one
 from ingestion.scope import Caller
 
 MOST_ITEMS = 5_000
-MOST_LISTED = 1_000
-"""So many lines of a stream are listed in its answer; the others are counted, and lie in the dead letters."""
 
 
 def event_caller(principal: Principal, school_id: int | None = None) -> Caller:
@@ -49,25 +47,13 @@ async def body_answer(body: bytes, acceptor: Acceptor, caller: Caller, *, minima
     return _answer({**counts, "items": told})
 
 
-async def stream_answer(stream: AsyncIterable[bytes], acceptor: Acceptor, caller: Caller) -> Response:
-    """The answer to a stream of lines: counts, and the items that were not accepted.
+async def stream_answer(stream: AsyncIterable[bytes], acceptor: Acceptor, caller: Caller, confirm: Confirm) -> Response:
+    """The answer to a stream of lines, one event each; raises as `take_lines` does."""
 
-    An error on the way says how many `lines` have their outcome already; what was accepted of them is committed."""
-    counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
-    listed: list[Outcome] = []
-    lines = 0
-    try:
-        async for group in groups(stream):
-            outcomes = await acceptor.accept_patiently([line.item for line in group], caller)
-            for status, number in count(outcomes).items():
-                counts[status] += number
-            listed += list(_exceptions(group, outcomes))[: MOST_LISTED - len(listed)]
-            lines = group[-1].number
-    except EduError as error:
-        error.details["lines"] = lines
-        raise
-    left_out = counts["duplicate"] + counts["rejected"] - len(listed)
-    return _answer({**counts, "lines": lines, "items": listed, "left_out": left_out})
+    async def take(items: list[Any]) -> list[Outcome]:
+        return await acceptor.accept(items, caller)
+
+    return _answer(await take_lines(stream, decode_one, take, confirm))
 
 
 def items_of(body: Any, name: str) -> list[Any]:
@@ -92,12 +78,6 @@ def _placed(number: int, outcome: Outcome, prefix: str, one: bool) -> Outcome:
     if outcome.status == "rejected":
         path = f"{prefix}[{number}]" + (f".{outcome.field}" if outcome.field else "")
     return replace(outcome, index=number, path=path)
-
-
-def _exceptions(group: Sequence[Line], outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
-    for line, outcome in zip(group, outcomes, strict=True):
-        if outcome.status != "accepted":
-            yield replace(outcome, line=line.number, path=outcome.field)
 
 
 def _answer(data: dict[str, Any]) -> Response:

@@ -71,6 +71,11 @@ class Outcome(BaseModel):
     field: str | None = None
     message: str | None = None
 
+    def on_line(self, number: int) -> dict[str, Any]:
+        """Itself, told of a line of a stream."""
+        told = self.model_dump(mode="json", exclude_none=True) | {"line": number}
+        return told if self.field is None else told | {"path": self.field}
+
 
 class Outcomes(BaseModel):
     """The outcomes of many answers, in their order."""

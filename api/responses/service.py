@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
+from api.bodies import read_json
 from api.events.service import event_caller
 from api.responses import store
 from api.responses.schemas import NewResponse, Outcome, Outcomes
 from api.responses.store import Answerable
 from api.scope import Scope
-from core.errors import Conflict, EduError, InvalidField, NotFound
+from core.errors import BadInput, Conflict, EduError, InvalidField, NotFound
 from core.postgres import Postgres
+from ingestion.decoding import Unreadable, unreadable
 from ingestion.letters import DeadLetter, payload_of, person_of
 from ingestion.responses import Answered, Responder, Submission
 from ingestion.writer import Writer
@@ -46,6 +50,16 @@ class Responses:
         return Outcomes(
             accepted=found["accepted"], duplicate=found["duplicate"], rejected=found["rejected"], items=items
         )
+
+    async def take(self, scope: Scope, raw: Sequence[Any], wishes: Sequence[NewResponse | Outcome]) -> list[Outcome]:
+        """Outcomes of items as they came (`raw`) and as they were read, in order; what is refused is kept.
+
+        Raises `TooMany` only if nothing was written."""
+        taken = iter((await self.submit_all(scope, [wish for wish in wishes if isinstance(wish, NewResponse)])).items)
+        items = [next(taken) if isinstance(wish, NewResponse) else wish for wish in wishes]
+        pairs = [(item, told) for item, told in zip(raw, items, strict=True) if told.status == "rejected"]
+        await self.bury(scope, pairs)
+        return items
 
     async def bury(self, scope: Scope, pairs: Sequence[tuple[Any, Outcome]]) -> None:
         """Keep refused answers, as they came, with their reasons."""
@@ -88,6 +102,26 @@ class Responses:
         for number, outcome in zip(allowed, answered, strict=True):
             outcomes[number] = outcome
         return [outcome for outcome in outcomes if outcome is not None], seen
+
+
+def read_line(line: bytes) -> Any:
+    """A line as a plain value, or `Unreadable`: what a body may not hold, a line may not either."""
+    try:
+        return read_json(line, "The line")
+    except BadInput as error:
+        return unreadable(error.code, error.message, line)
+
+
+def read_item(item: Any, place: str = "") -> NewResponse | Outcome:
+    """An item as an answer, or why it is none; `place` begins the message."""
+    if isinstance(item, Unreadable):
+        return Outcome(status="rejected", reason=item.reason, message=f"{place}{item.message}")
+    try:
+        return NewResponse.model_validate(item)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or None
+        return Outcome(status="rejected", reason="invalid_field", field=field, message=f"{place}{first['msg']}")
 
 
 def _submission(scope: Scope, wish: NewResponse, seen: Answerable) -> Submission:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from api.events.lines import GROUP_LINES, MOST_LINE_BYTES, groups
+from api.lines import GROUP_LINES, MOST_LINE_BYTES, groups
 from core.clock import now
 from core.postgres import Postgres
-from ingestion.decoding import Unreadable
+from ingestion.decoding import Unreadable, decode_one
 from tests.api.conftest import School, data, fault
 
 _LINES = {"Content-Type": "application/x-ndjson"}
@@ -68,10 +68,10 @@ async def test_memory_does_not_grow_with_a_line_or_a_stream() -> None:
             yield piece
 
     tracemalloc.start()
-    found = [line async for group in groups(endless(300, b"x" * 65_536)) for line in group]
+    found = [line async for group in groups(endless(300, b"x" * 65_536), decode_one) for line in group]
     assert [(line.number, type(line.item)) for line in found] == [(1, Unreadable)]
     assert "19,660,800" in f"{int(found[0].item.message.split()[3]):,}"
-    sizes = [len(group) async for group in groups(endless(200, b'{"event_name": "student_login"}\n' * 100))]
+    sizes = [len(group) async for group in groups(endless(200, b'{"event_name": "student_login"}\n' * 100), decode_one)]
     assert (sum(sizes), max(sizes)) == (20_000, GROUP_LINES)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

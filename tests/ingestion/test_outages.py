@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import psycopg
@@ -16,9 +17,10 @@ from core.ids import new_id
 from core.postgres import Postgres
 from core.settings import Settings
 from ingestion.accept import Acceptor
+from ingestion.letters import DeadLetter
 from ingestion.partitions import ensure_ahead
 from ingestion.scope import Caller
-from ingestion.writer import Writer
+from ingestion.writer import Writer, patiently
 from tests.ingestion.rows import make_school
 from tests.ingestion.test_writer import row, stored
 
@@ -104,7 +106,7 @@ async def test_a_stream_waits_for_a_full_queue_and_then_gives_up(
     postgres: Postgres, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     school = await make_school(postgres)
-    monkeypatch.setattr("ingestion.accept._TRIES", 1)
+    monkeypatch.setattr("ingestion.writer._TRIES", 1)
     async with postgres.transaction() as connection:
         await ensure_ahead(connection)
     async with Writer(postgres, settings.model_copy(update={"accept_queue_mb": 1})) as writer:
@@ -114,7 +116,9 @@ async def test_a_stream_waits_for_a_full_queue_and_then_gives_up(
             waiting = asyncio.create_task(writer.submit_events([row(props='{"x": "' + "y" * 999_000 + '"}')]))
             await asyncio.sleep(0.05)
             with pytest.raises(TooMany):
-                await acceptor.accept_patiently([{"event_name": "student_login"}] * 10, ann)
+                await patiently(partial(acceptor.accept, caller=ann), [{"event_name": "student_login"}] * 10)
+            with pytest.raises(Unavailable):  # never 429, which says that nothing was written
+                await writer.submit_dead_letters([DeadLetter(school["school"], "clock: no", '"' + "y" * 999 + '"')])
         await waiting
         assert {each.status for each in await acceptor.accept([{"event_name": "student_login"}] * 10, ann)} == {
             "accepted"

@@ -14,6 +14,7 @@ from core.ids import derived_id, new_id
 from core.postgres import Postgres
 from core.settings import Settings
 from ingestion.failpoints import armed
+from ingestion.letters import DeadLetter
 from ingestion.staging import EventRow
 from ingestion.writer import Verdict, Writer
 
@@ -87,6 +88,22 @@ async def test_a_full_queue_says_so_and_empties_again(postgres: Postgres, settin
         await first
         assert await writer.submit_events([row(props=half)])
     assert len(await stored(postgres)) == 2
+
+
+async def test_what_was_refused_waits_for_room_for_its_neighbours_are_committed(
+    postgres: Postgres, settings: Settings
+) -> None:
+    """A 429 would be sent again, and an event without a client_id would count twice."""
+    half = '{"x": "' + "y" * 600_000 + '"}'
+    async with Writer(postgres, settings.model_copy(update={"accept_queue_mb": 1})) as writer:
+        first = asyncio.create_task(writer.submit_events([row(props=half)]))
+        await asyncio.sleep(0)
+        letter = DeadLetter(school_id=1, reason="clock: no", payload=half)
+        with pytest.raises(TooMany):
+            await writer.submit_events([row(props=half)])
+        await writer.submit_dead_letters([letter])
+        await first
+    assert len(await postgres.fetch("select 1 from dead_letters")) == 1
 
 
 async def test_a_row_that_the_record_refuses_fails_alone(postgres: Postgres, settings: Settings) -> None:
