@@ -109,6 +109,7 @@ async def test_a_wrong_name_gets_the_nearest_right_one(client: httpx2.AsyncClien
             "error": "'cuont' not found for path 'Orders.cuont'",
             "code": "unknown_member",
             "path": "measures[0]",
+            "ossie": "E_NAME_NOT_FOUND",
             "member": "Orders.cuont",
             "nearest": near,
             "hint": f"Did you mean {' or '.join(near)}?",
