@@ -350,11 +350,7 @@ def _echo(query: Query, filters: list[Json], raw: Json) -> Json:
         "dimensions": list(query.dimensions),
         "timeDimensions": [_echo_time(each) for each in query.time_dimensions],
     }
-    echo |= {
-        key: raw[key]
-        for key in ("segments", "offset", "total", "ungrouped", "responseFormat", "joinHints")
-        if key in raw
-    }
+    echo |= {key: raw[key] for key in _ECHOED if key in raw}
     echo |= {"limit": query.limit, "timezone": query.timezone, "filters": filters, "rowLimit": query.limit}
     if query.order is not None:
         echo["order"] = [{"id": each.member, "desc": each.desc} for each in query.order]
